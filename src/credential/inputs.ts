@@ -1,0 +1,14 @@
+// Promises: which fields of a resolved resource go into which hash. What only schedules is in neither, so that changing it
+// neither issues nor renders anything. Pure.
+import type { ResolvedCredential } from '../api/resolve.ts';
+import type { JSONValue } from './hashes.ts';
+
+/** What STS is asked: a change of it makes another credential. */
+export function requestInputs({ serviceAccountName, exchange, durationSeconds }: ResolvedCredential): JSONValue {
+  return { serviceAccountName, durationSeconds, exchange: { ...exchange } };
+}
+
+/** What the Secret is rendered from, beside the credential: a change of it renders the credential in hand anew. */
+export function renderInputs({ secret }: ResolvedCredential): JSONValue {
+  return { ...secret };
+}

@@ -1,0 +1,377 @@
+// Promises: decides what to do for one WorkloadCredential, from what was observed and the time, and nothing else: the same
+// input has the same plan. Asks for a closer look where a decision would cost a call or a write. Makes no call itself.
+//
+//   observe -> plan -> look (GET) -> plan -> issue | write | repair | wait | refuse -> status
+//
+// Nothing due: `wait`, without any call. A routine refresh: `issue` at once, from the cache.
+import { ANNOTATION_REFRESH_REQUESTED, ANNOTATION_RENDER_HASH } from '../api/names.ts';
+import type { Secret } from '../api/meta.ts';
+import { BEFORE_EXCHANGE, BEFORE_SECRET, firstFinding } from './checks.ts';
+import { CredentialError, ERRORS, type ErrorCode } from './errors.ts';
+import { sameInput } from './hashes.ts';
+import type { Observed, Settings } from './observed.ts';
+import { type Ownership, ownership } from './ownership.ts';
+import { type CredentialRecord, failureTimeMs, parseTime, readRecord, verifyRecord } from './record.ts';
+import { contestedDelayMs, type RetryInput, refreshTimeMs, retryTimeMs } from './schedule.ts';
+
+/** Why an exchange is made. */
+export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Requested' | 'Due';
+
+/** What is in the Secret, as far as it was established. */
+export interface Assessment {
+  /** Whether the Secret was looked at: without that, nothing is said about what is in it. */
+  readonly established: boolean;
+  /** The credential in the Secret, of whatever request; undefined if there is none to believe. */
+  readonly record: CredentialRecord | undefined;
+  /** The record is of the current request and has not ended. */
+  readonly live: boolean;
+  /** When it is due; undefined without a record. */
+  readonly refreshTimeMs: number | undefined;
+}
+
+/** What to do next. `wakeAtMs` undefined: only an event is worth waking for. */
+export type Plan =
+  /** GET the Secret's metadata (whole, if it is ours) and the resource: `absence`; or the Secret whole: `content`. */
+  | { readonly kind: 'look'; readonly at: 'absence' | 'content' }
+  | { readonly kind: 'issue'; readonly cause: IssueCause; readonly assessment: Assessment }
+  /** Write the credential that is held in memory. */
+  | { readonly kind: 'write'; readonly assessment: Assessment }
+  /** Put back our metadata, or render the Secret anew from the credential in it; then what the plan was beside that. */
+  | {
+      readonly kind: 'repair';
+      readonly secret: Secret;
+      readonly assessment: Assessment;
+      readonly wakeAtMs: number | undefined;
+      /** As in `wait`: a repair is no attempt, so the last failure and its back-off stand. */
+      readonly wanting: boolean;
+    }
+  | {
+      readonly kind: 'wait';
+      readonly assessment: Assessment;
+      readonly wakeAtMs: number | undefined;
+      /** An exchange is wanted, and waits for its turn: the last failure still stands. */
+      readonly wanting: boolean;
+    }
+  | {
+      readonly kind: 'refuse';
+      readonly error: CredentialError;
+      readonly assessment: Assessment;
+      readonly wakeAtMs: number | undefined;
+    };
+
+const UNKNOWN: Assessment = { established: false, record: undefined, live: false, refreshTimeMs: undefined };
+const NOTHING: Assessment = { ...UNKNOWN, established: true };
+
+/** The value of the refresh-requested annotation. */
+export function refreshRequested(observed: Observed): string | undefined {
+  return observed.credential.metadata.annotations?.[ANNOTATION_REFRESH_REQUESTED];
+}
+
+/** Decides. */
+export function plan(observed: Observed, settings: Settings, nowMs: number): Plan {
+  const finding = firstFinding(BEFORE_SECRET, observed, settings);
+  if (finding !== undefined) {
+    return { kind: 'refuse', error: finding, assessment: UNKNOWN, wakeAtMs: undefined };
+  }
+  if (needsContent(observed)) {
+    return standsAside(observed, nowMs) ?? { kind: 'look', at: 'content' };
+  }
+  const refusal = ownershipRefusal(observed);
+  if (refusal !== undefined) {
+    return refuse(observed, refusal, nowMs);
+  }
+  const assessment = assess(observed, settings, nowMs);
+  const cause = issueCause(observed, assessment, nowMs);
+  return cause === undefined
+    ? planSettled(observed, settings, assessment)
+    : planWanting(observed, settings, { assessment, cause, nowMs });
+}
+
+/** A cached Secret is known by its resourceVersion: the one that we last wrote or verified needs no look. */
+function needsContent({ secret, credential, renderHash }: Observed): boolean {
+  if (secret.kind !== 'cached') {
+    return false;
+  }
+  const known = credential.status?.secret;
+  const isKnown =
+    known !== undefined &&
+    known.uid === secret.metadata.uid &&
+    known.resourceVersion === secret.metadata.resourceVersion;
+  const recorded = secret.metadata.annotations?.[ANNOTATION_RENDER_HASH];
+  return !isKnown || !sameInput(recorded, renderHash);
+}
+
+/** A Secret in the cache that is not ours was looked at; it is looked at again when the back-off is over. */
+function standsAside(observed: Observed, nowMs: number): Plan | undefined {
+  const { secret, credential, uid } = observed;
+  if (secret.kind !== 'cached' || mayBeTaken(ownership(secret.metadata, { name: credential.metadata.name, uid }))) {
+    return undefined;
+  }
+  const retryAtMs = retryAt(observed, NOTHING);
+  return retryAtMs === undefined || retryAtMs <= nowMs
+    ? undefined
+    : { kind: 'wait', assessment: NOTHING, wakeAtMs: retryAtMs, wanting: true };
+}
+
+function mayBeTaken(whose: Ownership): boolean {
+  return whose === 'ours' || whose === 'abandoned';
+}
+
+function ownershipRefusal(observed: Observed): CredentialError | undefined {
+  if (observed.secret.kind !== 'live') {
+    return undefined;
+  }
+  const { metadata } = observed.secret.secret;
+  switch (ownership(metadata, { name: observed.credential.metadata.name, uid: observed.uid })) {
+    case 'ours':
+    case 'abandoned':
+      return undefined;
+    case 'collecting':
+      return new CredentialError(
+        'SecretTerminating',
+        `Secret "${metadata.name}" of the former WorkloadCredential of this name is still being deleted; it is taken as soon as it is gone.`,
+      );
+    case 'foreign':
+      return new CredentialError(
+        'SecretConflict',
+        `Secret "${metadata.name}" exists and does not belong to this WorkloadCredential; it was left alone. Delete or rename it, or create this WorkloadCredential anew with another spec.secret.name.`,
+      );
+  }
+}
+
+/** Establishes what is in the Secret. */
+function assess(observed: Observed, settings: Settings, nowMs: number): Assessment {
+  const { secret, credential, uid } = observed;
+  const read =
+    secret.kind === 'absent'
+      ? undefined
+      : secret.kind === 'cached'
+        ? readRecord(secret.metadata, uid, nowMs)
+        : verifyRecord(secret.secret, uid, nowMs);
+  const record = read === undefined ? undefined : withEarlierExpiry(read, credential.status);
+  if (record === undefined) {
+    return secret.kind === 'absent' && !secret.confirmed ? UNKNOWN : NOTHING;
+  }
+  return {
+    established: true,
+    record,
+    live: record.expirationTimeMs > nowMs && sameInput(record.requestHash, observed.requestHash),
+    refreshTimeMs: refreshTimeMs({
+      uid,
+      issueTimeMs: record.issueTimeMs,
+      expirationTimeMs: record.expirationTimeMs,
+      refreshBeforeSeconds: observed.resolved?.refreshBeforeSeconds,
+      minRefreshIntervalSeconds: settings.minRefreshIntervalSeconds,
+    }),
+  };
+}
+
+/**
+ * What can be said when a look failed: the annotations in the cache, unverified. Status keeps its fields by it, and a
+ * credential that was live is not called dead because the API server could not be asked.
+ */
+export function lastKnown(observed: Observed, settings: Settings, nowMs: number): Assessment {
+  return { ...assess(observed, settings, nowMs), established: false };
+}
+
+/** Where status has the same credential, the earlier of the two ends counts. */
+function withEarlierExpiry(record: CredentialRecord, status: Observed['credential']['status']): CredentialRecord {
+  const sameCredential = parseTime(status?.issueTime) === record.issueTimeMs;
+  const statusExpiryMs = sameCredential ? parseTime(status?.expirationTime) : undefined;
+  return statusExpiryMs === undefined || statusExpiryMs >= record.expirationTimeMs
+    ? record
+    : { ...record, expirationTimeMs: statusExpiryMs };
+}
+
+function issueCause(
+  observed: Observed,
+  { record, refreshTimeMs: dueMs }: Assessment,
+  nowMs: number,
+): IssueCause | undefined {
+  if (record === undefined) {
+    return observed.secret.kind === 'absent' ? 'Absent' : 'Damaged';
+  }
+  if (!sameInput(record.requestHash, observed.requestHash)) {
+    return 'Changed';
+  }
+  if (record.expirationTimeMs <= nowMs) {
+    return 'Expired';
+  }
+  const requested = refreshRequested(observed);
+  if (requested !== undefined && requested !== record.refreshHandled) {
+    return 'Requested';
+  }
+  return dueMs !== undefined && dueMs <= nowMs ? 'Due' : undefined;
+}
+
+/** A live credential that is not due: at most a repair. */
+function planSettled(observed: Observed, settings: Settings, assessment: Assessment): Plan {
+  const endMs = assessment.record?.expirationTimeMs;
+  const blocked = observed.resolved?.suspend === true ? undefined : firstFinding(BEFORE_EXCHANGE, observed, settings);
+  return orRepair(
+    observed,
+    blocked === undefined
+      ? { kind: 'wait', assessment, wakeAtMs: earliest(assessment.refreshTimeMs, endMs), wanting: false }
+      : { kind: 'refuse', error: blocked, assessment, wakeAtMs: endMs },
+  );
+}
+
+/** A Secret that was looked at and has a live credential may have drifted, or is to be rendered otherwise. */
+function orRepair(observed: Observed, otherwise: Extract<Plan, { kind: 'wait' | 'refuse' }>): Plan {
+  const { assessment, wakeAtMs } = otherwise;
+  const wanting = otherwise.kind === 'refuse' || otherwise.wanting;
+  return observed.secret.kind === 'live' && assessment.live
+    ? { kind: 'repair', secret: observed.secret.secret, assessment, wakeAtMs, wanting }
+    : otherwise;
+}
+
+interface Want {
+  readonly assessment: Assessment;
+  readonly cause: IssueCause;
+  readonly nowMs: number;
+}
+
+/** An exchange is wanted: may it be made, and now? */
+function planWanting(observed: Observed, settings: Settings, want: Want): Plan {
+  const { assessment, nowMs } = want;
+  const endMs = endOf(assessment, nowMs);
+  const isUnconfirmed = observed.secret.kind === 'absent' && !observed.secret.confirmed;
+  if (isUnconfirmed && isLiveByStatus(observed, nowMs)) {
+    return { kind: 'look', at: 'absence' };
+  }
+  if (observed.resolved?.suspend === true) {
+    return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: endMs, wanting: true });
+  }
+  const blocked = firstFinding(BEFORE_EXCHANGE, observed, settings);
+  if (blocked !== undefined) {
+    return orRepair(observed, { kind: 'refuse', error: blocked, assessment, wakeAtMs: endMs });
+  }
+  const retryAtMs = retryAt(observed, assessment);
+  if (retryAtMs !== undefined && retryAtMs > nowMs) {
+    return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endMs), wanting: true });
+  }
+  return isUnconfirmed ? { kind: 'look', at: 'absence' } : planExchange(observed, want);
+}
+
+/** Nothing stands in the way of an exchange, unless a credential is in hand, or somebody else undoes what we write. */
+function planExchange(observed: Observed, want: Want): Plan {
+  const { assessment, cause, nowMs } = want;
+  if (heldIsUsable(observed, want)) {
+    return { kind: 'write', assessment };
+  }
+  const contestedUntilMs = contestedUntil(observed, cause);
+  if (contestedUntilMs !== undefined && contestedUntilMs > nowMs) {
+    return { kind: 'refuse', error: contested(observed), assessment, wakeAtMs: contestedUntilMs };
+  }
+  return { kind: 'issue', cause, assessment };
+}
+
+/**
+ * Status tells of a live credential, but the Secret has left the cache: it may only have lost its label. That is looked
+ * into at once, whatever stands in the way of an exchange; if the Secret is gone, status will not say so any more.
+ */
+function isLiveByStatus({ credential }: Observed, nowMs: number): boolean {
+  const endMs = parseTime(credential.status?.expirationTime);
+  return endMs !== undefined && endMs > nowMs;
+}
+
+function contested({ resolved, namespace }: Observed): CredentialError {
+  const name = resolved?.secret.name ?? '';
+  return new CredentialError(
+    'SecretContested',
+    `Something else keeps changing or deleting Secret "${name}"; a new credential is issued for it at most once a minute. Find the other writer (kubectl get secret ${name} -n ${namespace} --show-managed-fields -o jsonpath='{.metadata.managedFields[*].manager}') and stop it.`,
+  );
+}
+
+/**
+ * When the last failure lets us try again; undefined: at once. A changed spec or a new request does not wait for our own
+ * back-off, but for what the other side asked for.
+ */
+function retryAt(observed: Observed, { record }: Assessment): number | undefined {
+  const askedMs = observed.memory.retryNotBeforeMs;
+  const failure = recordedFailure(observed);
+  return failure === undefined || isNews(observed)
+    ? askedMs
+    : latest(retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs }), askedMs);
+}
+
+/** The failure that status tells of, if a back-off follows from it. */
+function recordedFailure({
+  credential,
+  memory,
+}: Observed): Pick<RetryInput, 'code' | 'failures' | 'failureTimeMs'> | undefined {
+  const { consecutiveFailures: failures = 0, lastFailure } = credential.status ?? {};
+  if (failures === 0 || lastFailure === undefined || !isErrorCode(lastFailure.reason)) {
+    return undefined;
+  }
+  // While a contest is remembered, its own pace counts (contestedUntil).
+  const isContest = lastFailure.reason === 'SecretContested' && memory.contest !== undefined;
+  const timeMs = parseTime(lastFailure.time);
+  return timeMs === undefined || isContest ? undefined : { code: lastFailure.reason, failures, failureTimeMs: timeMs };
+}
+
+/** Whether the spec changed, or a refresh was requested, since the last attempt. */
+function isNews(observed: Observed): boolean {
+  const { status, metadata } = observed.credential;
+  const requested = refreshRequested(observed);
+  const isNewRequest = requested !== undefined && requested !== status?.lastHandledRefreshRequest;
+  return isNewRequest || status?.observedGeneration !== metadata.generation;
+}
+
+function isErrorCode(reason: string): reason is ErrorCode {
+  return Object.hasOwn(ERRORS, reason);
+}
+
+/**
+ * A credential in memory serves while it is of the current request, answers what is asked, is not itself due, and does not
+ * end before the one in the Secret (unless a refresh was asked for).
+ */
+function heldIsUsable(observed: Observed, { assessment, cause, nowMs }: Want): boolean {
+  const held = observed.memory.held;
+  if (held === undefined || held.requestHash !== observed.requestHash) {
+    return false;
+  }
+  const requested = refreshRequested(observed);
+  const halfLifeMs = (held.credential.issueTimeMs + held.credential.expirationTimeMs) / 2;
+  const isLonger =
+    !assessment.live ||
+    cause === 'Requested' ||
+    held.credential.expirationTimeMs >= (assessment.record?.expirationTimeMs ?? 0);
+  return (requested === undefined || held.refreshHandled === requested) && nowMs < halfLifeMs && isLonger;
+}
+
+/** Until when a Secret that others change or remove has to wait; undefined: it is not contested. */
+function contestedUntil(observed: Observed, cause: IssueCause): number | undefined {
+  const { contest } = observed.memory;
+  const wasWritten = observed.credential.status?.secret?.uid !== undefined;
+  if (contest === undefined || !(cause === 'Damaged' || (cause === 'Absent' && wasWritten))) {
+    return undefined;
+  }
+  return contest.lastTimeMs + contestedDelayMs(contest.repairs);
+}
+
+/** The name is taken: looked at again at the time that retryAt() will find in status. */
+function refuse(observed: Observed, error: CredentialError, nowMs: number): Plan {
+  const retryMs = retryTimeMs({
+    uid: observed.uid,
+    code: error.code,
+    failures: (observed.credential.status?.consecutiveFailures ?? 0) + 1,
+    failureTimeMs: failureTimeMs(nowMs),
+  });
+  return { kind: 'refuse', error, assessment: NOTHING, wakeAtMs: retryMs };
+}
+
+/** The end of a credential that is still to come, when the condition has to turn. */
+function endOf({ record }: Assessment, nowMs: number): number | undefined {
+  return record !== undefined && record.expirationTimeMs > nowMs ? record.expirationTimeMs : undefined;
+}
+
+function earliest(...timesMs: readonly (number | undefined)[]): number | undefined {
+  const known = timesMs.filter((timeMs) => timeMs !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function latest(...timesMs: readonly (number | undefined)[]): number | undefined {
+  const known = timesMs.filter((timeMs) => timeMs !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
+}
