@@ -1,0 +1,315 @@
+// Promises: typed methods for every metric of the register, and the Prometheus text of them. What changes by itself
+// (credentials, queue, process) is read at scrape. Series are bounded: foreign label values beyond 100 become `other`.
+// No default metrics of prom-client: they read the process and set timers. May not label anything by a secret or a host
+// that tenants choose.
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Cloud } from '../api/names.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { METRICS, type MetricEntry, type MetricName, type MetricNameOf } from './metric-register.ts';
+
+/** The states that credentials are counted by; each WorkloadCredential is in exactly one. */
+export const CREDENTIAL_STATES = ['Ready', 'RefreshFailing', 'Pending', 'Stalled', 'Expired', 'Suspended'] as const;
+export type CredentialState = (typeof CREDENTIAL_STATES)[number];
+
+/** One WorkloadCredential as metrics see it. */
+export interface CredentialSample {
+  readonly namespace: string;
+  readonly name: string;
+  readonly cloud: Cloud;
+  readonly state: CredentialState;
+  /** Milliseconds since the epoch; undefined while there is no credential. */
+  readonly expirationTimeMs: number | undefined;
+  readonly refreshTimeMs: number | undefined;
+}
+
+/** One endpoint of the STS limiter; `key` begins with `<cloud>/`. */
+export interface LimiterSample {
+  readonly key: string;
+  readonly ratePerSecond: number;
+  readonly inFlight: number;
+  readonly granted: number;
+  readonly refused: number;
+}
+
+/** What only the entry point may read from the process. */
+export interface ProcessStats {
+  readonly userCPUSeconds: number;
+  readonly systemCPUSeconds: number;
+  readonly startTimeSeconds: number;
+  readonly residentMemoryBytes: number;
+  readonly heapTotalBytes: number;
+  readonly heapUsedBytes: number;
+  readonly externalBytes: number;
+  readonly eventLoopLagSeconds: number;
+}
+
+/** What is read at scrape. */
+export interface ScrapeSources {
+  /** Empty on a replica that does not lead: two replicas must not double a credential. */
+  readonly credentials: () => Iterable<CredentialSample>;
+  readonly limiter: () => Iterable<LimiterSample>;
+  readonly workQueue: { unfinishedWorkSeconds(): number; longestRunningProcessorSeconds(): number };
+  readonly clockOffsetSeconds: () => number;
+  readonly processStats: () => ProcessStats;
+}
+
+/** What the metrics are made of. */
+export interface MetricsOptions {
+  /** The corrected clock. */
+  readonly clock: Clock;
+  readonly version: string;
+  /** The API server, `host:port`. */
+  readonly apiServerHost: string;
+  /** The Lease's name. */
+  readonly leaseName: string;
+  /** Whether each credential has series of its own; 10,000 of them cost some 50 ms and 2 MB a scrape. */
+  readonly perCredential: boolean;
+}
+
+/** The work queue's and the controller's name in labels. */
+const NAME = 'workloadcredential';
+/** Distinct values that one foreign label of a metric may have. */
+const MAX_LABEL_VALUES = 100;
+
+type Labels = Readonly<Record<string, string>>;
+
+/** The operator's metrics. */
+export class Metrics {
+  readonly #options: MetricsOptions;
+  readonly #registry = new Registry();
+  readonly #counters = new Map<MetricName, Counter>();
+  readonly #gauges = new Map<MetricName, Gauge>();
+  readonly #histograms = new Map<MetricName, Histogram>();
+  readonly #seen = new Map<string, Set<string>>();
+  #scrape: Promise<string> | undefined;
+
+  constructor(options: MetricsOptions) {
+    this.#options = options;
+    for (const name of Object.keys(METRICS) as MetricName[]) {
+      this.#register(name, METRICS[name]);
+    }
+    this.#set('workloadcredential_build_info', { version: options.version }, 1);
+    this.leading(false);
+  }
+
+  /** For the work queue. */
+  readonly workQueue = {
+    depth: (urgency: number, keys: number): void =>
+      this.#set('workqueue_depth', { name: NAME, priority: String(urgency) }, keys),
+    add: (): void => this.#inc('workqueue_adds_total', { name: NAME }),
+    queueDuration: (seconds: number): void =>
+      this.#observe('workqueue_queue_duration_seconds', { name: NAME }, seconds),
+    workDuration: (seconds: number): void => this.#observe('workqueue_work_duration_seconds', { name: NAME }, seconds),
+    retry: (): void => this.#inc('workqueue_retries_total', { name: NAME }),
+  };
+
+  /** For the controller. */
+  readonly controller = {
+    reconciled: (result: string, durationSeconds: number): void => {
+      this.#inc('controller_runtime_reconcile_total', { controller: NAME, result });
+      this.#observe('controller_runtime_reconcile_time_seconds', { controller: NAME }, durationSeconds);
+    },
+    activeWorkers: (count: number): void => this.#set('controller_runtime_active_workers', { controller: NAME }, count),
+  };
+
+  /** For the connection to the API server. */
+  readonly apiServer = {
+    observeRequest: (method: string, code: string, durationSeconds: number): void => {
+      const host = this.#options.apiServerHost;
+      const bounded = this.#bounded('rest_client_requests_total', code);
+      this.#inc('rest_client_requests_total', { code: bounded, method, host });
+      this.#observe('rest_client_request_duration_seconds', { verb: method, host }, durationSeconds);
+    },
+  };
+
+  /** For the informers. */
+  readonly informer = {
+    observeList: (resource: string, result: string, durationSeconds: number): void => {
+      this.#inc('workloadcredential_informer_lists_total', { resource, result });
+      this.#observe('workloadcredential_informer_list_duration_seconds', { resource }, durationSeconds);
+    },
+    countWatch: (resource: string, result: string): void =>
+      this.#inc('workloadcredential_informer_watches_total', { resource, result }),
+    countEvent: (resource: string, type: string): void => {
+      const bounded = this.#bounded('workloadcredential_informer_events_total', type);
+      this.#inc('workloadcredential_informer_events_total', { resource, type: bounded });
+    },
+  };
+
+  /** One attempt to obtain a credential was over: `issued`, or the code of its failure. */
+  refreshed(cloud: Cloud, result: string): void {
+    const bounded = this.#bounded('workloadcredential_refreshes_total', result);
+    this.#inc('workloadcredential_refreshes_total', { cloud, result: bounded });
+  }
+
+  /** One call to STS was over. */
+  stsCall(outcome: { readonly cloud: Cloud; readonly code: string; readonly durationSeconds: number }): void {
+    const { cloud, code, durationSeconds } = outcome;
+    const bounded = this.#bounded('workloadcredential_sts_requests_total', code);
+    this.#inc('workloadcredential_sts_requests_total', { cloud, code: bounded });
+    this.#observe('workloadcredential_sts_request_duration_seconds', { cloud }, durationSeconds);
+  }
+
+  /** A Kubernetes event was sent or dropped. */
+  event(result: 'sent' | 'dropped'): void {
+    this.#inc('workloadcredential_events_total', { result });
+  }
+
+  /** Whether this replica holds the Lease. */
+  leading(isLeading: boolean): void {
+    this.#set('leader_election_master_status', { name: this.#options.leaseName }, isLeading ? 1 : 0);
+  }
+
+  /** The Prometheus text. Scrapes that overlap share one answer, since the series are filled anew for each. */
+  async text(sources: ScrapeSources): Promise<string> {
+    this.#scrape ??= this.#render(sources).finally(() => {
+      this.#scrape = undefined;
+    });
+    return await this.#scrape;
+  }
+
+  async #render(sources: ScrapeSources): Promise<string> {
+    this.#readCredentials(sources.credentials());
+    this.#readLimiter(sources.limiter());
+    this.#readProcess(sources.processStats());
+    const { workQueue } = sources;
+    this.#set('workqueue_unfinished_work_seconds', { name: NAME }, workQueue.unfinishedWorkSeconds());
+    this.#set(
+      'workqueue_longest_running_processor_seconds',
+      { name: NAME },
+      workQueue.longestRunningProcessorSeconds(),
+    );
+    this.#set('workloadcredential_clock_offset_seconds', {}, sources.clockOffsetSeconds());
+    return await this.#registry.metrics();
+  }
+
+  #readCredentials(samples: Iterable<CredentialSample>): void {
+    this.#reset('workloadcredential_expiration_timestamp_seconds', 'workloadcredential_refresh_timestamp_seconds');
+    const states = new Map<Cloud, Map<CredentialState, number>>();
+    const nearest = new Least();
+    const budget = new Least();
+    for (const sample of samples) {
+      const { cloud, state, expirationTimeMs, refreshTimeMs } = sample;
+      const counts = states.get(cloud) ?? new Map(CREDENTIAL_STATES.map((each) => [each, 0]));
+      states.set(cloud, counts.set(state, (counts.get(state) ?? 0) + 1));
+      if (expirationTimeMs !== undefined) {
+        nearest.add(cloud, (expirationTimeMs - this.#options.clock.now()) / 1_000);
+        budget.add(cloud, (expirationTimeMs - (refreshTimeMs ?? expirationTimeMs)) / 1_000);
+      }
+      if (this.#options.perCredential) {
+        this.#setTimes(sample);
+      }
+    }
+    this.#reset('workloadcredential_credentials');
+    for (const [cloud, counts] of states) {
+      for (const [state, count] of counts) {
+        this.#set('workloadcredential_credentials', { cloud, state }, count);
+      }
+    }
+    this.#setByCloud('workloadcredential_nearest_expiration_seconds', nearest.byCloud);
+    this.#setByCloud('workloadcredential_outage_budget_seconds', budget.byCloud);
+  }
+
+  #setTimes({ namespace, name, cloud, expirationTimeMs, refreshTimeMs }: CredentialSample): void {
+    const labels = { namespace, name, cloud };
+    if (expirationTimeMs !== undefined) {
+      this.#set('workloadcredential_expiration_timestamp_seconds', labels, expirationTimeMs / 1_000);
+    }
+    if (refreshTimeMs !== undefined) {
+      this.#set('workloadcredential_refresh_timestamp_seconds', labels, refreshTimeMs / 1_000);
+    }
+  }
+
+  #readLimiter(samples: Iterable<LimiterSample>): void {
+    const rate = new Least();
+    const inFlight = new Map<string, number>();
+    this.#counters.get('workloadcredential_sts_limiter_requests_total')?.reset();
+    for (const sample of samples) {
+      const cloud = this.#bounded('workloadcredential_sts_limiter_rate', sample.key.split('/', 1)[0] ?? '');
+      rate.add(cloud, sample.ratePerSecond);
+      inFlight.set(cloud, (inFlight.get(cloud) ?? 0) + sample.inFlight);
+      this.#inc('workloadcredential_sts_limiter_requests_total', { cloud, result: 'granted' }, sample.granted);
+      this.#inc('workloadcredential_sts_limiter_requests_total', { cloud, result: 'refused' }, sample.refused);
+    }
+    this.#setByCloud('workloadcredential_sts_limiter_rate', rate.byCloud);
+    this.#setByCloud('workloadcredential_sts_limiter_in_flight', inFlight);
+  }
+
+  #readProcess(stats: ProcessStats): void {
+    this.#total('process_cpu_user_seconds_total', stats.userCPUSeconds);
+    this.#total('process_cpu_system_seconds_total', stats.systemCPUSeconds);
+    this.#total('process_cpu_seconds_total', stats.userCPUSeconds + stats.systemCPUSeconds);
+    this.#set('process_start_time_seconds', {}, stats.startTimeSeconds);
+    this.#set('process_resident_memory_bytes', {}, stats.residentMemoryBytes);
+    this.#set('nodejs_heap_size_total_bytes', {}, stats.heapTotalBytes);
+    this.#set('nodejs_heap_size_used_bytes', {}, stats.heapUsedBytes);
+    this.#set('nodejs_external_memory_bytes', {}, stats.externalBytes);
+    this.#set('nodejs_eventloop_lag_seconds', {}, stats.eventLoopLagSeconds);
+  }
+
+  #register(name: MetricName, entry: MetricEntry): void {
+    const common = { name, help: entry.help, labelNames: [...entry.labels], registers: [this.#registry] };
+    switch (entry.type) {
+      case 'counter':
+        this.#counters.set(name, new Counter(common));
+        break;
+      case 'gauge':
+        this.#gauges.set(name, new Gauge(common));
+        break;
+      case 'histogram':
+        this.#histograms.set(name, new Histogram({ ...common, buckets: [...(entry.buckets ?? [])] }));
+        break;
+    }
+  }
+
+  #inc(name: MetricNameOf<'counter'>, labels: Labels, by = 1): void {
+    this.#counters.get(name)?.inc(labels, by);
+  }
+
+  /** A counter that somebody else counts. */
+  #total(name: MetricNameOf<'counter'>, value: number): void {
+    this.#counters.get(name)?.reset();
+    this.#inc(name, {}, value);
+  }
+
+  #set(name: MetricNameOf<'gauge'>, labels: Labels, value: number): void {
+    this.#gauges.get(name)?.set(labels, value);
+  }
+
+  #setByCloud(name: MetricNameOf<'gauge'>, values: ReadonlyMap<string, number>): void {
+    this.#reset(name);
+    for (const [cloud, value] of values) {
+      this.#set(name, { cloud }, value);
+    }
+  }
+
+  #observe(name: MetricNameOf<'histogram'>, labels: Labels, seconds: number): void {
+    this.#histograms.get(name)?.observe(labels, seconds);
+  }
+
+  #reset(...names: MetricNameOf<'gauge'>[]): void {
+    for (const name of names) {
+      this.#gauges.get(name)?.reset();
+    }
+  }
+
+  /** The value itself for the first 100 different ones of a metric, then `other`. */
+  #bounded(name: MetricName, value: string): string {
+    const seen = this.#seen.get(name) ?? new Set();
+    this.#seen.set(name, seen);
+    if (!seen.has(value) && seen.size >= MAX_LABEL_VALUES) {
+      return 'other';
+    }
+    seen.add(value);
+    return value;
+  }
+}
+
+/** The smallest value by cloud. */
+class Least {
+  readonly byCloud = new Map<string, number>();
+
+  add(cloud: string, value: number): void {
+    this.byCloud.set(cloud, Math.min(value, this.byCloud.get(cloud) ?? Number.POSITIVE_INFINITY));
+  }
+}
