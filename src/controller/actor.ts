@@ -1,0 +1,289 @@
+// Promises: carries out a plan: issues, writes or repairs, and tells what came of it. After an exchange the credential is in
+// memory until its Secret is written, so that a failing API server costs no further exchange. Decides nothing.
+import type { Cloud } from '../api/names.ts';
+import {
+  ANNOTATION_CONTENT_HASH,
+  ANNOTATION_EXPIRATION_TIME,
+  ANNOTATION_ISSUE_TIME,
+  ANNOTATION_REFRESH_HANDLED,
+  ANNOTATION_RENDER_HASH,
+  ANNOTATION_REQUEST_HASH,
+} from '../api/names.ts';
+import type { ObjectMeta } from '../api/meta.ts';
+import type { ResolvedCredential, ResolvedExchange } from '../api/resolve.ts';
+import type { Credential } from '../credential/credentials.ts';
+import { CredentialError } from '../credential/errors.ts';
+import type { HeldCredential, KeyMemory, Observed, Settings } from '../credential/observed.ts';
+import { type Assessment, type IssueCause, type Plan, refreshRequested } from '../credential/plan.ts';
+import { type CredentialRecord, formatTime, parseTime } from '../credential/record.ts';
+import { contestedDelayMs, refreshTimeMs } from '../credential/schedule.ts';
+import type { Identity, Outcome } from '../credential/status.ts';
+import type { TokenClaims } from '../credential/token-claims.ts';
+import type { CallOptions } from '../kube/api.ts';
+import type { WriteMarks } from '../kube/writes.ts';
+import { readParts, renderData } from '../render/formats.ts';
+import { patchOperations, type SecretInput, wantSecret, type WantedSecret } from '../render/secret.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Exchanger } from './exchanger.ts';
+import type { KeyMemories } from './memories.ts';
+import type { SecretWriter, WrittenSecret } from './secret-writer.ts';
+
+/** What acting on a plan came to. */
+export interface Acted {
+  readonly outcome: Outcome;
+  readonly assessment: Assessment;
+  /** The Secret, where it was written or verified. */
+  readonly secretRef?: WrittenSecret | undefined;
+  readonly identity?: Identity | undefined;
+  readonly wakeAtMs?: number | undefined;
+}
+
+/** What an actor is made of. */
+export interface ActorOptions {
+  readonly exchanger: Exchanger;
+  readonly writer: SecretWriter;
+  readonly marks: WriteMarks;
+  readonly memories: KeyMemories;
+  /** The corrected clock. */
+  readonly clock: Clock;
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly onIssued: (cloud: Cloud) => void;
+}
+
+/** A key and what was observed of it, with the spec resolved: without that no plan acts. */
+interface Job {
+  readonly key: string;
+  readonly observed: Observed;
+  readonly resolved: ResolvedCredential;
+}
+
+/** Carries out plans. */
+export class Actor {
+  readonly #options: ActorOptions;
+
+  constructor(options: ActorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Carries out a plan.
+   * @throws CredentialError, KubeError, or the signal's reason.
+   */
+  async act(
+    key: string,
+    observed: Observed,
+    plan: Exclude<Plan, { readonly kind: 'look' }>,
+    options: CallOptions,
+  ): Promise<Acted> {
+    const { assessment } = plan;
+    if (plan.kind === 'wait') {
+      return { outcome: { kind: plan.wanting ? 'waiting' : 'settled' }, assessment, wakeAtMs: plan.wakeAtMs };
+    }
+    if (plan.kind === 'refuse') {
+      return { outcome: { kind: 'failed', error: plan.error }, assessment, wakeAtMs: plan.wakeAtMs };
+    }
+    const job: Job = { key, observed, resolved: found(observed.resolved) };
+    switch (plan.kind) {
+      case 'repair':
+        return await this.#repair(job, plan, options);
+      case 'write':
+        return await this.#write(job, found(observed.memory.held), assessment, options);
+      case 'issue':
+        return await this.#issue(job, plan.cause, assessment, options);
+    }
+  }
+
+  async #issue(job: Job, cause: IssueCause, assessment: Assessment, options: CallOptions): Promise<Acted> {
+    const { exchanger, memories, clock } = this.#options;
+    const { key, observed, resolved } = job;
+    const subject = { namespace: observed.namespace, name: observed.credential.metadata.name, resolved };
+    const exchanged = await exchanger.exchange(subject, options);
+    if (!exchanged.granted) {
+      return { outcome: { kind: 'waiting' }, assessment, wakeAtMs: clock.now() + exchanged.retryAfterMs };
+    }
+    const { credential, claims } = exchanged;
+    this.#audit(job, credential, claims);
+    assertNotShorter(job, credential, cause, assessment);
+    const { requestHash } = observed;
+    const held = { credential, requestHash, refreshHandled: refreshRequested(observed) };
+    const contest = this.#contest(job, cause);
+    memories.remember(key, observed.uid, { held, contest, retryNotBeforeMs: undefined });
+    return await this.#write(job, held, assessment, options);
+  }
+
+  /** One line for each exchange, by which a cloud's audit log can be joined with ours. */
+  #audit({ observed, resolved }: Job, credential: Credential, claims: TokenClaims): void {
+    this.#options.log.info('credential issued', {
+      namespace: observed.namespace,
+      name: observed.credential.metadata.name,
+      uid: observed.uid,
+      cloud: resolved.exchange.cloud,
+      role: resolved.exchange.roleARN,
+      identity: credential.identity,
+      accessKeyID: credential.accessKeyID,
+      requestID: credential.requestID,
+      serviceAccount: resolved.serviceAccountName,
+      serviceAccountUID: claims.serviceAccountUID,
+      tokenID: claims.tokenID,
+      expirationTime: formatTime(credential.expirationTimeMs),
+    });
+  }
+
+  /** Counts exchanges that were made because somebody changed or removed what we had written. */
+  #contest({ key, observed }: Job, cause: IssueCause): KeyMemory['contest'] {
+    const before = this.#options.memories.of(key, observed.uid).contest;
+    const wasWritten = observed.credential.status?.secret?.uid !== undefined;
+    if (!(cause === 'Damaged' || (cause === 'Absent' && wasWritten))) {
+      return before;
+    }
+    const nowMs = this.#options.clock.now();
+    const goesOn = before !== undefined && nowMs < before.lastTimeMs + 2 * contestedDelayMs(before.repairs);
+    return { repairs: goesOn ? before.repairs + 1 : 1, lastTimeMs: nowMs };
+  }
+
+  /** Writes a credential that is in memory. */
+  async #write(job: Job, held: HeldCredential, before: Assessment, options: CallOptions): Promise<Acted> {
+    const { key, observed, resolved } = job;
+    const { credential, refreshHandled } = held;
+    const expirationTime = formatTime(credential.expirationTimeMs);
+    const plain = renderData(resolved.exchange, resolved.secret, {
+      accessKeyID: credential.accessKeyID,
+      secretAccessKey: credential.secretAccessKey.reveal(),
+      sessionToken: credential.sessionToken.reveal(),
+      expiration: expirationTime,
+    });
+    const issueTime = formatTime(credential.issueTimeMs);
+    const wanted = wantedSecret(job, { data: { plain }, issueTime, expirationTime, refreshHandled });
+    const secretRef = await this.#options.writer.write(wanted, existingMetadata(observed), 'replace', options);
+    this.#mark(wanted, secretRef);
+    this.#options.memories.remember(key, observed.uid, { held: undefined });
+    this.#options.onIssued(resolved.exchange.cloud);
+    return {
+      outcome: { kind: 'issued' },
+      assessment: this.#assessment(job, recordOf(wanted), before),
+      secretRef,
+      identity: identityOf(resolved.exchange, credential),
+    };
+  }
+
+  /** The credential in the Secret is good: its metadata is put back, or it is rendered as spec.secret wants it now. */
+  async #repair(job: Job, plan: Extract<Plan, { kind: 'repair' }>, options: CallOptions): Promise<Acted> {
+    const { observed, resolved } = job;
+    const { secret, assessment } = plan;
+    const record = found(assessment.record);
+    const base64 = secret.data ?? {};
+    const expirationTime = formatTime(record.expirationTimeMs);
+    const parts = readParts(decode(base64), expirationTime);
+    const isRenderedSo = record.renderHash === observed.renderHash;
+    if (parts === undefined && !isRenderedSo) {
+      // Only templates were rendered, from which nothing can be read back.
+      return await this.#issue(job, 'Changed', assessment, options);
+    }
+    const data =
+      parts === undefined || isRenderedSo
+        ? { base64 }
+        : { plain: renderData(resolved.exchange, resolved.secret, parts) };
+    const issueTime = formatTime(record.issueTimeMs);
+    const wanted = wantedSecret(job, { data, issueTime, expirationTime, refreshHandled: record.refreshHandled });
+    const scope = isRenderedSo ? 'keep' : 'replace';
+    const isDrifted = patchOperations(secret.metadata, wanted, scope).length > 0;
+    const secretRef = await this.#options.writer.write(wanted, secret.metadata, scope, options);
+    if (isDrifted) {
+      this.#mark(wanted, secretRef);
+      const { namespace, name } = wanted;
+      this.#options.log.info('Secret repaired', { namespace, name, rendered: !isRenderedSo });
+    }
+    return {
+      outcome: { kind: plan.wanting ? 'waiting' : 'settled' },
+      assessment,
+      secretRef,
+      identity: learnedIdentity(job, parts?.accessKeyID),
+      wakeAtMs: plan.wakeAtMs,
+    };
+  }
+
+  #mark(wanted: WantedSecret, { resourceVersion }: WrittenSecret): void {
+    this.#options.marks.mark('secrets', `${wanted.namespace}/${wanted.name}`, resourceVersion);
+  }
+
+  #assessment({ observed, resolved }: Job, record: CredentialRecord, before: Assessment): Assessment {
+    const { issueTimeMs, expirationTimeMs } = record;
+    const { minRefreshIntervalSeconds } = this.#options.settings;
+    const { refreshBeforeSeconds } = resolved;
+    const schedule = {
+      uid: observed.uid,
+      issueTimeMs,
+      expirationTimeMs,
+      refreshBeforeSeconds,
+      minRefreshIntervalSeconds,
+    };
+    return { ...before, established: true, record, live: true, refreshTimeMs: refreshTimeMs(schedule) };
+  }
+}
+
+/** What the plan has made sure of. */
+function found<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new TypeError('the plan asked for something that was not observed');
+  }
+  return value;
+}
+
+/** For one request a credential is never replaced by one that ends earlier, unless a refresh was asked for. */
+function assertNotShorter(
+  { resolved }: Job,
+  credential: Credential,
+  cause: IssueCause,
+  { record, live }: Assessment,
+): void {
+  if (live && cause !== 'Requested' && record !== undefined && credential.expirationTimeMs < record.expirationTimeMs) {
+    throw new CredentialError(
+      'InvalidResponse',
+      `STS granted a credential that ends at ${formatTime(credential.expirationTimeMs)}, before the one that Secret "${resolved.secret.name}" holds (${formatTime(record.expirationTimeMs)}); the longer one was kept. Check the role's maximum session and what answers at the endpoint.`,
+      { requestID: credential.requestID },
+    );
+  }
+}
+
+function wantedSecret(
+  { observed, resolved }: Job,
+  what: Pick<SecretInput, 'data' | 'issueTime' | 'expirationTime' | 'refreshHandled'>,
+): WantedSecret {
+  const { namespace, uid, requestHash, renderHash } = observed;
+  const { name } = observed.credential.metadata;
+  return wantSecret({ ...what, namespace, name, uid, resolved, requestHash, renderHash });
+}
+
+function existingMetadata({ secret }: Observed): ObjectMeta | undefined {
+  return secret.kind === 'absent' ? undefined : secret.kind === 'cached' ? secret.metadata : secret.secret.metadata;
+}
+
+function decode(base64: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(base64).map(([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')]),
+  );
+}
+
+function recordOf({ annotations }: WantedSecret): CredentialRecord {
+  return {
+    issueTimeMs: parseTime(annotations[ANNOTATION_ISSUE_TIME]) ?? 0,
+    expirationTimeMs: parseTime(annotations[ANNOTATION_EXPIRATION_TIME]) ?? 0,
+    requestHash: annotations[ANNOTATION_REQUEST_HASH] ?? '',
+    renderHash: annotations[ANNOTATION_RENDER_HASH] ?? '',
+    contentHash: annotations[ANNOTATION_CONTENT_HASH] ?? '',
+    refreshHandled: annotations[ANNOTATION_REFRESH_HANDLED],
+  };
+}
+
+function identityOf(exchange: ResolvedExchange, { identity, accessKeyID, requestID }: Credential): Identity {
+  return { role: exchange.roleARN, identity, accessKeyID, requestID };
+}
+
+/** After a restart between the two writes, status does not know who is in the Secret: the Secret does. */
+function learnedIdentity({ observed, resolved }: Job, accessKeyID: string | undefined): Identity | undefined {
+  return accessKeyID === undefined || observed.credential.status?.accessKeyID === accessKeyID
+    ? undefined
+    : { role: resolved.exchange.roleARN, identity: undefined, accessKeyID, requestID: undefined };
+}

@@ -1,0 +1,168 @@
+// Promises: gathers what is known of one WorkloadCredential into an Observed: from the caches without any call, or by GET
+// where the plan asks for a closer look. The only reader; writes nothing.
+import { requestInputs, renderInputs } from '../credential/inputs.ts';
+import type { PartialObjectMetadata, Secret } from '../api/meta.ts';
+import { resolve, secretNameOf, type ResolvedExchange } from '../api/resolve.ts';
+import type { WorkloadCredential } from '../api/types.gen.ts';
+import { CredentialError } from '../credential/errors.ts';
+import { renderHash, requestHash } from '../credential/hashes.ts';
+import type { KeyMemory, Observed, SecretView } from '../credential/observed.ts';
+import { ownership } from '../credential/ownership.ts';
+import type { CallOptions, KubeApi } from '../kube/api.ts';
+import { isNotFound } from './failures.ts';
+import type { CredentialIndex } from './mappers.ts';
+
+/** What the reconciler needs of an informer. */
+export interface Cache<T> {
+  get(key: string): T | undefined;
+  /** The newest resourceVersion that the namespace's watch has seen. */
+  resourceVersion(namespace: string): string | undefined;
+}
+
+/** The three caches. */
+export interface Caches {
+  readonly credentials: Cache<WorkloadCredential>;
+  /** Our Secrets, by label, as metadata. */
+  readonly secrets: Cache<PartialObjectMetadata>;
+  /** As metadata. */
+  readonly serviceAccounts: Cache<PartialObjectMetadata>;
+}
+
+/** What an observer is made of. */
+export interface ObserverOptions {
+  readonly caches: Caches;
+  readonly index: CredentialIndex;
+  readonly api: KubeApi;
+  readonly allowedMetadataDomains: readonly string[];
+  /** The provider's check of endpoint and audience; throws a CredentialError. */
+  readonly checkEndpoint: (exchange: ResolvedExchange) => void;
+}
+
+/** A resource and what is known of its Secret. */
+export interface Sight {
+  readonly credential: WorkloadCredential;
+  readonly secret: SecretView;
+}
+
+/** Reads the world. */
+export class Observer {
+  readonly #options: ObserverOptions;
+
+  constructor(options: ObserverOptions) {
+    this.#options = options;
+  }
+
+  /** What the caches know; undefined when there is nothing to do for the key: it is gone or going. */
+  cached(key: string): Sight | undefined {
+    const credential = this.#options.caches.credentials.get(key);
+    if (credential === undefined || isGoing(credential)) {
+      return undefined;
+    }
+    const namespace = credential.metadata.namespace ?? '';
+    const metadata = this.#options.caches.secrets.get(`${namespace}/${secretNameOf(credential)}`)?.metadata;
+    return {
+      credential,
+      secret: metadata === undefined ? { kind: 'absent', confirmed: false } : { kind: 'cached', metadata },
+    };
+  }
+
+  /**
+   * What the API server knows, by a GET of the Secret and, unless it was only the Secret's content that was in doubt, of
+   * the resource.
+   * @returns undefined when the resource is gone, going, or another one by now.
+   * @throws KubeError
+   */
+  async look(sight: Sight, at: 'absence' | 'content', options: CallOptions): Promise<Sight | undefined> {
+    const credential = at === 'absence' ? await this.#liveCredential(sight.credential, options) : sight.credential;
+    if (credential === undefined) {
+      return undefined;
+    }
+    return { credential, secret: await this.#liveSecret(credential, at, options) };
+  }
+
+  /** The whole picture that the plan judges. */
+  observe({ credential, secret }: Sight, memory: KeyMemory): Observed {
+    const namespace = credential.metadata.namespace ?? '';
+    const uid = credential.metadata.uid ?? '';
+    const { resolved, violation } = resolve(credential, this.#options.allowedMetadataDomains);
+    const serviceAccount =
+      resolved && this.#options.caches.serviceAccounts.get(`${namespace}/${resolved.serviceAccountName}`);
+    return {
+      credential,
+      uid,
+      namespace,
+      resolved,
+      violation,
+      requestHash: resolved === undefined ? '' : requestHash(requestInputs(resolved)),
+      renderHash: resolved === undefined ? '' : renderHash(renderInputs(resolved)),
+      serviceAccount,
+      contender: this.#options.index.contenderOf(`${namespace}/${credential.metadata.name}`),
+      endpointRefusal: resolved === undefined ? undefined : this.#endpointRefusal(resolved.exchange),
+      secret,
+      memory,
+    };
+  }
+
+  #endpointRefusal(exchange: ResolvedExchange): CredentialError | undefined {
+    try {
+      this.#options.checkEndpoint(exchange);
+      return undefined;
+    } catch (error) {
+      if (error instanceof CredentialError) {
+        return error;
+      }
+      throw error;
+    }
+  }
+
+  async #liveCredential(
+    { metadata }: WorkloadCredential,
+    options: CallOptions,
+  ): Promise<WorkloadCredential | undefined> {
+    const key = { namespace: metadata.namespace ?? '', name: metadata.name };
+    const live = await orUndefined(this.#options.api.getWorkloadCredential(key, options));
+    return live === undefined || live.metadata.uid !== metadata.uid || isGoing(live) ? undefined : live;
+  }
+
+  /** A Secret that is not ours is never read whole: its data are nobody's business but its owner's. */
+  async #liveSecret(
+    credential: WorkloadCredential,
+    at: 'absence' | 'content',
+    options: CallOptions,
+  ): Promise<SecretView> {
+    const { api } = this.#options;
+    const key = { namespace: credential.metadata.namespace ?? '', name: secretNameOf(credential) };
+    const whole = async (): Promise<SecretView> => {
+      const secret = await orUndefined(api.getSecret(key, options));
+      return secret === undefined ? { kind: 'absent', confirmed: false } : { kind: 'live', secret };
+    };
+    const known = this.#options.caches.secrets.get(`${key.namespace}/${key.name}`)?.metadata;
+    const isOurs = (metadata: PartialObjectMetadata['metadata']): boolean =>
+      ownership(metadata, { name: credential.metadata.name, uid: credential.metadata.uid ?? '' }) === 'ours';
+    if (at === 'content' && known !== undefined && isOurs(known)) {
+      return await whole();
+    }
+    const partial = await orUndefined(api.getSecretMetadata(key, options));
+    if (partial === undefined) {
+      return { kind: 'absent', confirmed: at === 'absence' };
+    }
+    const bare: Secret = { metadata: partial.metadata };
+    return isOurs(partial.metadata) ? await whole() : { kind: 'live', secret: bare };
+  }
+}
+
+/** Somebody deletes it: nothing is issued, written or said any more. */
+function isGoing(credential: WorkloadCredential): boolean {
+  return credential.metadata.deletionTimestamp !== undefined;
+}
+
+async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isNotFound(error)) {
+      return undefined;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,313 @@
+// Promises: observe -> plan -> act -> status, for one key. Nothing due costs no call; a routine refresh costs three calls to
+// the API server and one to STS. A failure leaves the Secret as it is. Level-based: a lost event costs time, not truth.
+import type { ObjectReference } from '../api/meta.ts';
+import { API_VERSION, type Cloud, KIND, PLURAL } from '../api/names.ts';
+import { secretNameOf } from '../api/resolve.ts';
+import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
+import { CredentialError } from '../credential/errors.ts';
+import type { Observed, Settings } from '../credential/observed.ts';
+import { type Assessment, lastKnown, plan, type Plan, refreshRequested } from '../credential/plan.ts';
+import { parseTime } from '../credential/record.ts';
+import { retryTimeMs } from '../credential/schedule.ts';
+import { nextStatus, type StatusEvent } from '../credential/status.ts';
+import type { CallOptions, KubeApi } from '../kube/api.ts';
+import type { WriteMarks } from '../kube/writes.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { ReconcileResult } from '../runtime/controller.ts';
+import type { Log } from '../runtime/log.ts';
+import { type Acted, Actor } from './actor.ts';
+import type { Exchanger } from './exchanger.ts';
+import { toCredentialError } from './failures.ts';
+import { splitKey } from './mappers.ts';
+import { KeyMemories } from './memories.ts';
+import type { Caches, Observer, Sight } from './observe.ts';
+import type { SecretWriter } from './secret-writer.ts';
+import { writeStatus } from './status-writer.ts';
+
+/** What the reconciler tells metrics. */
+export interface ReconcilerMetrics {
+  /** One attempt that was over: `issued`, or the code of its failure. */
+  refreshed(cloud: Cloud, result: string): void;
+}
+
+/** What a reconciler is made of. */
+export interface ReconcilerOptions {
+  readonly api: KubeApi;
+  readonly caches: Caches;
+  readonly observer: Observer;
+  readonly exchanger: Exchanger;
+  readonly writer: SecretWriter;
+  readonly marks: WriteMarks;
+  readonly record: (regarding: ObjectReference, event: StatusEvent & { readonly action: string }) => void;
+  /** The corrected clock. */
+  readonly clock: Clock;
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly metrics?: ReconcilerMetrics;
+  /** A replica that has lost the Lease does not write; throws if so. */
+  readonly assertLeading: () => void;
+}
+
+/** Looks within one reconcile: absence, then content, and once more after a race. */
+const MAX_LOOKS = 4;
+/** No wake-up is trusted for longer: a clock that was set is noticed within this time. Costs no call. */
+const MAX_SLEEP_MS = 10 * 60_000;
+/** After a status that could not be written. */
+const STATUS_RETRY_MS = 5_000;
+
+/** Reconciles keys. */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #memories = new KeyMemories();
+  readonly #actor: Actor;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    const { exchanger, writer, marks, clock, settings, log, metrics } = options;
+    this.#actor = new Actor({
+      exchanger,
+      writer,
+      marks,
+      memories: this.#memories,
+      clock,
+      settings,
+      log,
+      onIssued: (cloud) => metrics?.refreshed(cloud, 'issued'),
+    });
+  }
+
+  /** How many keys something is remembered of beside objects: for leak tests. */
+  get memorySize(): number {
+    return this.#memories.size;
+  }
+
+  /**
+   * Reconciles "namespace/name".
+   * @throws only what nobody foresaw, the loss of the Lease, or the signal's reason.
+   */
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
+    const cached = this.#options.observer.cached(key);
+    if (cached === undefined) {
+      this.#memories.forget(key);
+      return {};
+    }
+    const waitMs = this.#pendingMs(key, cached);
+    if (waitMs !== undefined) {
+      return { requeueAfterMs: waitMs };
+    }
+    const decision = await this.#decide(key, cached, { signal });
+    if (decision === undefined) {
+      this.#memories.forget(key);
+      return {};
+    }
+    const acted = await this.#act(key, decision, { signal });
+    return acted === undefined ? {} : await this.#conclude(key, decision.observed, acted, { signal });
+  }
+
+  /** Read your writes: until the caches have seen what we wrote last, there is nothing to decide on. */
+  #pendingMs(key: string, { credential }: Sight): number | undefined {
+    const { marks, caches } = this.#options;
+    const { namespace } = splitKey(key);
+    const secretKey = `${namespace}/${secretNameOf(credential)}`;
+    const states = [
+      marks.state(PLURAL, key, {
+        resourceVersion: caches.credentials.resourceVersion(namespace),
+        uid: credential.metadata.uid,
+      }),
+      marks.state('secrets', secretKey, {
+        resourceVersion: caches.secrets.resourceVersion(namespace),
+        uid: caches.secrets.get(secretKey)?.metadata.uid,
+      }),
+    ];
+    return states.includes('pending')
+      ? Math.max(marks.staleInMs(PLURAL, key), marks.staleInMs('secrets', secretKey))
+      : undefined;
+  }
+
+  /** Plans, looking closer as long as the plan asks for it; undefined when the resource is gone or going. */
+  async #decide(key: string, cached: Sight, options: CallOptions): Promise<Decision | undefined> {
+    const { observer, settings, clock } = this.#options;
+    const memory = this.#memories.of(key, cached.credential.metadata.uid ?? '');
+    let observed = observer.observe(cached, memory);
+    try {
+      let sight = await this.#unlessStale(key, cached, options);
+      for (let looks = 0; sight !== undefined && looks < MAX_LOOKS; looks += 1) {
+        observed = observer.observe(sight, memory);
+        const decided = plan(observed, settings, clock.now());
+        if (decided.kind !== 'look') {
+          return { observed, decided };
+        }
+        sight = await observer.look(sight, decided.at, options);
+      }
+      if (sight === undefined) {
+        return undefined;
+      }
+    } catch (error) {
+      return { observed, failure: foreseen(error, options.signal) };
+    }
+    const message = 'The Secret changes faster than it can be read.';
+    return { observed, failure: new CredentialError('KubernetesConflict', message) };
+  }
+
+  /** A cache that has not seen our last write for too long is not believed: the API server decides. */
+  async #unlessStale(key: string, cached: Sight, options: CallOptions): Promise<Sight | undefined> {
+    const { marks, observer } = this.#options;
+    const { namespace } = splitKey(key);
+    const secretKey = `${namespace}/${secretNameOf(cached.credential)}`;
+    // What is left here is settled (and forgotten) or stale.
+    if (!marks.has(PLURAL, key) && !marks.has('secrets', secretKey)) {
+      return cached;
+    }
+    const live = await observer.look(cached, 'absence', options);
+    marks.drop('secrets', secretKey);
+    marks.drop(PLURAL, key);
+    const resourceVersion = live?.credential.metadata.resourceVersion;
+    if (resourceVersion !== undefined) {
+      // Holds decisions back until the cache has seen what this look saw.
+      marks.mark(PLURAL, key, resourceVersion);
+    }
+    return live;
+  }
+
+  /** Carries the decision out; undefined when there is nothing left to say, since the namespace goes. */
+  async #act(key: string, decision: Decision, options: CallOptions): Promise<Acted | undefined> {
+    const { observed } = decision;
+    if (decision.decided === undefined) {
+      const { settings, clock } = this.#options;
+      return failed(decision.failure, lastKnown(observed, settings, clock.now()));
+    }
+    try {
+      return await this.#actor.act(key, observed, decision.decided, options);
+    } catch (error) {
+      return failed(foreseen(error, options.signal), decision.decided.assessment);
+    }
+  }
+
+  /** Writes the status that follows, says what there is to say, and tells when to look again. */
+  async #conclude(key: string, observed: Observed, acted: Acted, options: CallOptions): Promise<ReconcileResult> {
+    const { api, clock, log, marks, assertLeading } = this.#options;
+    const nowMs = clock.now();
+    const requested = refreshRequested(observed);
+    assertLeading();
+    try {
+      const written = await writeStatus(
+        api,
+        observed.credential,
+        (previous) =>
+          nextStatus({
+            previous,
+            generation: observed.credential.metadata.generation ?? 0,
+            cloud: cloudOf(observed),
+            secretName: secretNameOf(observed.credential),
+            suspended: observed.resolved?.suspend ?? false,
+            nowMs,
+            assessment: acted.assessment,
+            outcome: acted.outcome,
+            secretRef: acted.secretRef,
+            identity: acted.identity,
+            refreshRequested: requested,
+          }),
+        options,
+      );
+      if (written === undefined) {
+        return {};
+      }
+      if (written.resourceVersion !== undefined) {
+        marks.mark(PLURAL, key, written.resourceVersion);
+        this.#tell(observed, acted, written.next.events);
+      }
+      return this.#wake(key, observed, acted, written.next.status);
+    } catch (error) {
+      const failure = foreseen(error, options.signal);
+      log.warn('the status could not be written', { key, reason: failure.code, detail: failure.message });
+      return {
+        requeueAfterMs: failure.retryAfterSeconds === undefined ? STATUS_RETRY_MS : failure.retryAfterSeconds * 1000,
+      };
+    }
+  }
+
+  #tell(observed: Observed, { outcome }: Acted, events: readonly StatusEvent[]): void {
+    const { log, metrics, record } = this.#options;
+    const { namespace, uid, resolved } = observed;
+    const { name } = observed.credential.metadata;
+    if (outcome.kind === 'failed') {
+      const { code, message, cloudCode, requestID } = outcome.error;
+      log.warn('an attempt failed', { namespace, name, reason: code, detail: message, cloudCode, requestID });
+      if (resolved !== undefined) {
+        metrics?.refreshed(resolved.exchange.cloud, code);
+      }
+    }
+    for (const event of events) {
+      record({ apiVersion: API_VERSION, kind: KIND, namespace, name, uid }, { ...event, action: 'Refresh' });
+    }
+  }
+
+  /** The earliest of: the plan's wish, the next refresh, the end of the credential, the next retry. */
+  #wake(key: string, observed: Observed, acted: Acted, status: WorkloadCredentialStatus): ReconcileResult {
+    const nowMs = this.#options.clock.now();
+    const { outcome, assessment } = acted;
+    const isDone = outcome.kind === 'issued' || outcome.kind === 'settled';
+    const wishes = [
+      acted.wakeAtMs,
+      assessment.live ? assessment.record?.expirationTimeMs : undefined,
+      isDone ? assessment.refreshTimeMs : undefined,
+      outcome.kind === 'failed' ? this.#retryTime(key, observed, acted, { error: outcome.error, status }) : undefined,
+    ].filter((timeMs) => timeMs !== undefined);
+    return { requeueAfterMs: Math.min(MAX_SLEEP_MS, ...wishes.map((timeMs) => Math.max(0, timeMs - nowMs))) };
+  }
+
+  #retryTime(
+    key: string,
+    observed: Observed,
+    { assessment }: Acted,
+    { error, status }: { readonly error: CredentialError; readonly status: WorkloadCredentialStatus },
+  ): number | undefined {
+    const { retryAfterSeconds } = error;
+    const retryMs = retryTimeMs({
+      uid: observed.uid,
+      code: error.code,
+      failures: Math.max(1, status.consecutiveFailures ?? 1),
+      failureTimeMs: parseTime(status.lastFailure?.time) ?? this.#options.clock.now(),
+      expirationTimeMs: assessment.record?.expirationTimeMs,
+      retryAfterSeconds,
+    });
+    if (retryAfterSeconds !== undefined) {
+      this.#memories.remember(key, observed.uid, { retryNotBeforeMs: retryMs });
+    }
+    return retryMs;
+  }
+}
+
+/** A plan to carry out, or why there is none. */
+type Decision = { readonly observed: Observed } & (
+  | { readonly decided: Exclude<Plan, { readonly kind: 'look' }> }
+  | { readonly decided?: undefined; readonly failure: CredentialError }
+);
+
+/** A namespace that is being deleted takes the resource with it: nothing is said or tried any more. */
+function failed(error: CredentialError, assessment: Assessment): Acted | undefined {
+  return error.code === 'NamespaceTerminating' ? undefined : { outcome: { kind: 'failed', error }, assessment };
+}
+
+/** Errors of the register pass; our own end passes as the signal's reason; what nobody foresaw is thrown on. */
+function foreseen(error: unknown, signal: AbortSignal): CredentialError {
+  if (signal.aborted) {
+    throw signal.reason;
+  }
+  const known = toCredentialError(error);
+  if (known === undefined) {
+    throw error;
+  }
+  return known;
+}
+
+function cloudOf({ credential }: Observed): Cloud | undefined {
+  const { aws, alibabaCloud, volcengine } = credential.spec;
+  return aws !== undefined
+    ? 'AWS'
+    : alibabaCloud !== undefined
+      ? 'AlibabaCloud'
+      : volcengine === undefined
+        ? undefined
+        : 'Volcengine';
+}

@@ -1,0 +1,429 @@
+// Promises: puts the program together and runs it: connection -> caches synced -> Lease -> caches listed anew -> workers;
+// stops in reverse. The only file that constructs the rooms' classes. Reads neither the environment nor the process: main
+// does, and tests give their own clock, chance and transports.
+import { GROUP, LABEL_NAME, PLURAL, VERSION as API_VERSION_NAME } from './api/names.ts';
+import type { PartialObjectMetadata } from './api/meta.ts';
+import type { WorkloadCredential } from './api/types.gen.ts';
+import { Exchanger } from './controller/exchanger.ts';
+import { isNotFound } from './controller/failures.ts';
+import {
+  CredentialIndex,
+  credentialHandler,
+  keyOf,
+  secretHandler,
+  serviceAccountHandler,
+  splitKey,
+} from './controller/mappers.ts';
+import { Observer } from './controller/observe.ts';
+import { projectCredential, projectSecret, projectServiceAccount } from './controller/projections.ts';
+import { Reconciler } from './controller/reconciler.ts';
+import { sampleOf, urgencyOf } from './controller/samples.ts';
+import { SecretWriter } from './controller/secret-writer.ts';
+import type { EventApi, KubeApi, LeaseApi } from './kube/api.ts';
+import { kubeClient } from './kube/client.ts';
+import { type ApiServer, connectApiServer, type ServerIdentity } from './kube/connection.ts';
+import { Informer, type InformerResource, type WireObject } from './kube/informer.ts';
+import { Recorder } from './kube/recorder.ts';
+import { WriteMarks } from './kube/writes.ts';
+import type { Options } from './options.ts';
+import { awsProvider } from './providers/aws.ts';
+import type { Provider } from './providers/provider.ts';
+import { type Clock, deadline, sleep } from './runtime/clock.ts';
+import { ServerClock } from './runtime/clock-offset.ts';
+import { Controller } from './runtime/controller.ts';
+import { Elector, type LeaseClient } from './runtime/elector.ts';
+import { EndpointLimiter } from './runtime/limiter.ts';
+import type { Log } from './runtime/log.ts';
+import type { Random } from './runtime/random.ts';
+import { WorkQueue } from './runtime/workqueue.ts';
+import { Metrics, type ProcessStats } from './telemetry/metrics.ts';
+import { TelemetryServer } from './telemetry/server.ts';
+import type { Transport } from './transport/transport.ts';
+import type { TLSMaterial } from './transport/undici.ts';
+
+/** What the outside gives. */
+export interface OperatorOptions {
+  readonly options: Options;
+  readonly identity: ServerIdentity;
+  readonly leaseNamespace: string;
+  /** The pod's name, or the machine's. */
+  readonly hostName: string;
+  readonly version: string;
+  readonly apiServerAudiences: readonly string[];
+  readonly openTransport: (tls: TLSMaterial) => Transport;
+  readonly stsTransport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly processStats: () => ProcessStats;
+}
+
+/** How a run ended. */
+export type OperatorEnd = 'stopped' | 'lost';
+
+/** In-flight work may take this long after SIGTERM; with the Lease's release it stays under 10 s. */
+const DRAIN_MS = 7_000;
+const FLUSH_MS = 1_000;
+/** On taking the Lease; longer means that the API server is not well, and the Lease is given up. */
+const RELIST_MS = 60_000;
+
+/** A replica that does not hold the Lease (any more) must not call STS or write. */
+class NotLeadingError extends Error {
+  override readonly name = 'NotLeadingError';
+}
+
+/** The informers, and which resources they follow. */
+interface Informers {
+  readonly credentials: Informer<WorkloadCredential>;
+  readonly secrets: Informer<PartialObjectMetadata>;
+  readonly serviceAccounts: Informer<PartialObjectMetadata>;
+}
+
+/** The program. It runs once. */
+export class Operator {
+  readonly #outside: OperatorOptions;
+  readonly #clock: ServerClock;
+  readonly #metrics: Metrics;
+  readonly #limiter: EndpointLimiter;
+  readonly #index = new CredentialIndex();
+  readonly #queue: WorkQueue;
+  #informers: Informers | undefined;
+  #isLeading: () => boolean = () => false;
+  #listening: { readonly host: string; readonly port: number } | undefined;
+
+  constructor(outside: OperatorOptions) {
+    const { options, clock, random, log } = outside;
+    this.#outside = outside;
+    this.#clock = new ServerClock(clock, (offsetMs) =>
+      log.warn("this machine's clock is far from the API server's", { offsetSeconds: Math.round(offsetMs / 1000) }),
+    );
+    this.#metrics = new Metrics({
+      clock: this.#clock,
+      version: outside.version,
+      apiServerHost: outside.identity.server.host,
+      leaseName: options.leaseName,
+      perCredential: options.perCredentialMetrics,
+    });
+    const rate = { perSecond: options.stsRequestsPerSecond, burst: options.stsBurst };
+    this.#limiter = new EndpointLimiter({ clock: this.#clock, random, rate });
+    this.#queue = new WorkQueue({
+      clock: this.#clock,
+      classOf: (key) => urgencyOf(this.#informers?.credentials.get(key), this.#clock.now()),
+      tenantOf: (key) => splitKey(key).namespace,
+      metrics: this.#metrics.workQueue,
+    });
+  }
+
+  /** Where /metrics is; undefined before run() listens. */
+  get listening(): { readonly host: string; readonly port: number } | undefined {
+    return this.#listening;
+  }
+
+  /**
+   * Runs until `stop` aborts (`stopped`) or the Lease is lost (`lost`).
+   * @throws ServerConfigError and other errors with one sentence, when it cannot start.
+   */
+  async run(stop: AbortSignal): Promise<OperatorEnd> {
+    const { log, options, version } = this.#outside;
+    const server = new TelemetryServer({
+      address: options.listenAddress,
+      livez: () => undefined,
+      readyz: () => (this.#hasSynced() ? undefined : 'the caches are not synced yet'),
+      metrics: () => this.#metricsText(),
+    });
+    const apiServer = await this.#connect();
+    this.#listening = await server.listen();
+    log.info('operator started', { version, listenAddress: `${this.#listening.host}:${this.#listening.port}` });
+    const caches = new AbortController();
+    try {
+      return await this.#follow(apiServer, caches, stop);
+    } finally {
+      caches.abort(new Error('the operator stops'));
+      await Promise.allSettled([server.close(), apiServer.close(), this.#outside.stsTransport.close()]);
+      log.info('operator stopped');
+    }
+  }
+
+  async #connect(): Promise<ApiServer> {
+    const { identity, openTransport, log, version } = this.#outside;
+    return await connectApiServer({
+      identity,
+      openTransport,
+      clock: this.#clock,
+      log,
+      metrics: this.#metrics.apiServer,
+      onServerDate: (dateMs, sentAtMs, receivedAtMs) => this.#clock.observe(dateMs, sentAtMs, receivedAtMs),
+      userAgent: `workload-credentials/${version}`,
+    });
+  }
+
+  async #follow(apiServer: ApiServer, caches: AbortController, stop: AbortSignal): Promise<OperatorEnd> {
+    const client = kubeClient({ server: apiServer, clock: this.#clock });
+    const informers = this.#startInformers(apiServer, caches.signal);
+    const stopped = aborted(stop);
+    await Promise.race([
+      Promise.all([informers.credentials.synced, informers.secrets.synced, informers.serviceAccounts.synced]),
+      stopped,
+    ]);
+    if (stop.aborted) {
+      return 'stopped';
+    }
+    this.#outside.log.info('caches synced', {
+      credentials: informers.credentials.size,
+      secrets: informers.secrets.size,
+      serviceAccounts: informers.serviceAccounts.size,
+    });
+    const recorder = this.#recorder(client);
+    try {
+      return await this.#elect(client, recorder, informers, stop);
+    } finally {
+      const flush = deadline(this.#clock, FLUSH_MS, new AbortController().signal, () => new Error('no time left'));
+      await recorder.flush(flush.signal);
+      flush.dispose();
+    }
+  }
+
+  #startInformers(server: ApiServer, signal: AbortSignal): Informers {
+    const { options, random, log } = this.#outside;
+    const common = {
+      server,
+      namespaces: options.namespaces,
+      clock: this.#clock,
+      random,
+      log,
+      metrics: this.#metrics.informer,
+    };
+    const core = (plural: string): InformerResource => ({ group: '', version: 'v1', plural });
+    const informers: Informers = {
+      credentials: new Informer({
+        ...common,
+        resource: { group: GROUP, version: API_VERSION_NAME, plural: PLURAL },
+        metadataOnly: false,
+        project: (object: WireObject) => projectCredential(object),
+      }),
+      secrets: new Informer({
+        ...common,
+        resource: core('secrets'),
+        labelSelector: LABEL_NAME,
+        metadataOnly: true,
+        project: (object: WireObject) => projectSecret(object),
+      }),
+      serviceAccounts: new Informer({
+        ...common,
+        resource: core('serviceaccounts'),
+        metadataOnly: true,
+        project: (object: WireObject) => projectServiceAccount(object),
+      }),
+    };
+    this.#informers = informers;
+    const enqueue = (key: string): void => this.#queue.add(key);
+    informers.credentials.addHandler(credentialHandler(this.#index, enqueue));
+    informers.secrets.addHandler(secretHandler(this.#index, enqueue));
+    informers.serviceAccounts.addHandler(serviceAccountHandler(this.#index, enqueue));
+    for (const informer of Object.values(informers)) {
+      void informer.run(signal);
+    }
+    return informers;
+  }
+
+  #recorder(events: EventApi): Recorder {
+    const { random, log, hostName } = this.#outside;
+    return new Recorder({
+      events,
+      clock: this.#clock,
+      random,
+      log,
+      reportingController: `${GROUP}/operator`,
+      reportingInstance: hostName,
+      onResult: (result) => this.#metrics.event(result),
+    });
+  }
+
+  async #elect(
+    client: KubeApi & LeaseApi,
+    recorder: Recorder,
+    informers: Informers,
+    stop: AbortSignal,
+  ): Promise<OperatorEnd> {
+    const { options, random, log, hostName, leaseNamespace } = this.#outside;
+    const lead = (signal: AbortSignal): Promise<void> => this.#lead({ client, recorder, informers, stop }, signal);
+    if (!options.leaderElect) {
+      this.#isLeading = () => true;
+      await lead(new AbortController().signal);
+      return 'stopped';
+    }
+    // Stopping means: drain first, while the Lease is still held, and only then give it up.
+    const election = new AbortController();
+    let isLeader = false;
+    const elector = new Elector({
+      leases: leaseClient(client, { namespace: leaseNamespace, name: options.leaseName }),
+      name: options.leaseName,
+      namespace: leaseNamespace,
+      identityPrefix: hostName,
+      clock: this.#clock,
+      random,
+      log,
+      onStartedLeading: async (signal) => {
+        isLeader = true;
+        await lead(signal);
+        election.abort(new Error('the operator stops'));
+      },
+      onNewLeader: (identity) => log.info('a leader was elected', { identity }),
+    });
+    this.#isLeading = () => elector.isValid();
+    const onStop = (): void => {
+      if (!isLeader) {
+        election.abort(stop.reason);
+      }
+    };
+    stop.addEventListener('abort', onStop, { once: true });
+    if (stop.aborted) onStop();
+    try {
+      return await elector.run(election.signal);
+    } finally {
+      stop.removeEventListener('abort', onStop);
+      this.#metrics.leading(false);
+    }
+  }
+
+  /** The leader's work, until told to stop (then it drains) or until the Lease is lost (then it aborts). */
+  async #lead(
+    parts: {
+      readonly client: KubeApi;
+      readonly recorder: Recorder;
+      readonly informers: Informers;
+      readonly stop: AbortSignal;
+    },
+    lease: AbortSignal,
+  ): Promise<void> {
+    const { client, recorder, informers, stop } = parts;
+    const { log, random, options } = this.#outside;
+    const limited = deadline(
+      this.#clock,
+      RELIST_MS,
+      AbortSignal.any([lease, stop]),
+      () => new Error('the lists took too long'),
+    );
+    try {
+      await Promise.all(Object.values(informers).map((informer) => informer.relist(limited.signal)));
+    } catch (error) {
+      if (stop.aborted || lease.aborted) return;
+      throw error;
+    } finally {
+      limited.dispose();
+    }
+    this.#metrics.leading(true);
+    log.info('this replica works', { credentials: informers.credentials.size });
+    const reconciler = this.#reconciler(client, recorder, informers);
+    const controller = new Controller({
+      queue: this.#queue,
+      workers: options.workers,
+      reconcile: (key, signal) => reconciler.reconcile(key, signal),
+      log,
+      clock: this.#clock,
+      random,
+      metrics: this.#metrics.controller,
+    });
+    for (const credential of informers.credentials.list()) {
+      this.#queue.add(keyOf(credential));
+    }
+    const running = controller.run(lease);
+    await Promise.race([running, aborted(stop)]);
+    if (!lease.aborted) {
+      await controller.drain(DRAIN_MS);
+    }
+    await Promise.race([running, sleep(this.#clock, FLUSH_MS, new AbortController().signal)]);
+  }
+
+  #reconciler(api: KubeApi, recorder: Recorder, informers: Informers): Reconciler {
+    const { options, log } = this.#outside;
+    const assertLeading = (): void => {
+      if (!this.#isLeading()) throw new NotLeadingError('this replica does not hold the Lease any more');
+    };
+    const provider = this.#provider();
+    const now = (): number => this.#clock.now();
+    return new Reconciler({
+      api,
+      caches: informers,
+      observer: new Observer({
+        caches: informers,
+        index: this.#index,
+        api,
+        allowedMetadataDomains: options.allowedMetadataDomains,
+        checkEndpoint: (exchange) => void provider.endpoint(exchange),
+      }),
+      exchanger: new Exchanger({
+        api,
+        provider,
+        limiter: this.#limiter,
+        clusterName: options.clusterName,
+        now,
+        assertLeading,
+      }),
+      writer: new SecretWriter({ api, assertLeading, now }),
+      marks: new WriteMarks(this.#clock),
+      record: (regarding, { type, reason, action, note }) => recorder.record(regarding, { type, reason, action, note }),
+      clock: this.#clock,
+      settings: {
+        requireConsent: options.requireConsent,
+        minRefreshIntervalSeconds: options.minRefreshIntervalSeconds,
+      },
+      log,
+      metrics: this.#metrics,
+      assertLeading,
+    });
+  }
+
+  /** One file a cloud: the others join here. */
+  #provider(): Provider {
+    const { options, stsTransport, apiServerAudiences } = this.#outside;
+    return awsProvider({
+      transport: stsTransport,
+      policy: { entries: options.stsEndpoints, apiServerAudiences },
+      clock: this.#clock,
+      onCall: (outcome) => this.#metrics.stsCall(outcome),
+    });
+  }
+
+  #hasSynced(): boolean {
+    const informers = this.#informers;
+    return informers !== undefined && Object.values(informers).every((informer) => informer.hasSynced());
+  }
+
+  async #metricsText(): Promise<string> {
+    const leads = this.#isLeading();
+    return await this.#metrics.text({
+      credentials: () =>
+        leads
+          ? (this.#informers?.credentials.list() ?? []).map((credential) => sampleOf(credential, this.#clock.now()))
+          : [],
+      limiter: () => this.#limiter.demand(),
+      workQueue: this.#queue,
+      clockOffsetSeconds: () => this.#clock.offsetMs() / 1000,
+      processStats: this.#outside.processStats,
+    });
+  }
+}
+
+function leaseClient(leases: LeaseApi, key: { readonly namespace: string; readonly name: string }): LeaseClient {
+  return {
+    async get(signal) {
+      try {
+        return await leases.getLease(key, { signal });
+      } catch (error) {
+        if (isNotFound(error)) return undefined;
+        throw error;
+      }
+    },
+    create: (lease, signal) => leases.createLease(key.namespace, lease, { signal }),
+    replace: (lease, signal) => leases.replaceLease(key, lease, { signal }),
+  };
+}
+
+/** Resolves when the signal aborts. */
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await promise;
+}
