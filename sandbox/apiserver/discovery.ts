@@ -1,0 +1,161 @@
+// Promises: what clients ask before they work: legacy and aggregated discovery, the version, and an OpenAPI v3 document
+// with the schemas of custom resources, enough for kubectl's client-side validation and explain. No OpenAPI v2.
+import { groupVersion } from './resources.ts';
+import type { ResourceType } from './resources.ts';
+
+const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+const STATUS_VERBS = ['get', 'patch', 'update'];
+
+/** Media type of aggregated discovery (KEP-3352); kubectl believes the answer only under exactly this content type. */
+export const AGGREGATED = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+
+/** Kubernetes 1.36's own answer, as far as clients read it. */
+export const VERSION = { major: '1', minor: '36', gitVersion: 'v1.36.4-sandbox', platform: 'linux/amd64' };
+
+interface Subresource {
+  readonly name: string;
+  readonly kind: readonly [group: string, version: string, kind: string];
+  readonly verbs: readonly string[];
+}
+
+function subresources(type: ResourceType): Subresource[] {
+  const own = [type.group, type.version, type.kind] as const;
+  return [
+    ...(type.statusSubresource ? [{ name: 'status', kind: own, verbs: STATUS_VERBS }] : []),
+    ...(type.collection === '/serviceaccounts'
+      ? [{ name: 'token', kind: ['authentication.k8s.io', 'v1', 'TokenRequest'] as const, verbs: ['create'] }]
+      : []),
+  ];
+}
+
+function byGroup(types: readonly ResourceType[]): Map<string, Map<string, ResourceType[]>> {
+  const groups = new Map<string, Map<string, ResourceType[]>>();
+  for (const type of types) {
+    const versions = groups.get(type.group) ?? new Map<string, ResourceType[]>();
+    groups.set(type.group, versions.set(type.version, [...(versions.get(type.version) ?? []), type]));
+  }
+  return groups;
+}
+
+function aggregatedResource(type: ResourceType): object {
+  return {
+    resource: type.plural,
+    responseKind: { group: type.group, version: type.version, kind: type.kind },
+    scope: type.namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: type.singular,
+    verbs: VERBS,
+    shortNames: type.shortNames,
+    categories: type.categories,
+    subresources: subresources(type).map(({ name, kind: [group, version, kind], verbs }) => ({
+      subresource: name,
+      responseKind: { group, version, kind },
+      verbs,
+    })),
+  };
+}
+
+/** `/api` (core: true) or `/apis`, aggregated. */
+export function aggregatedDiscovery(types: readonly ResourceType[], core: boolean): object {
+  const groups = [...byGroup(types)].filter(([group]) => (group === '') === core);
+  const items = groups.map(([group, versions]) => ({
+    metadata: group === '' ? {} : { name: group },
+    versions: [...versions].map(([version, members]) => ({
+      version,
+      resources: members.map(aggregatedResource),
+      freshness: 'Current',
+    })),
+  }));
+  return { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items };
+}
+
+function apiGroup(group: string, versions: Iterable<string>): object {
+  const list = [...versions].map((version) => ({ groupVersion: `${group}/${version}`, version }));
+  return { name: group, versions: list, preferredVersion: list[0] };
+}
+
+function resourceList(types: readonly ResourceType[], groupAndVersion: string): object {
+  const resources = types.flatMap((type) => [
+    {
+      name: type.plural,
+      singularName: type.singular,
+      namespaced: type.namespaced,
+      kind: type.kind,
+      verbs: VERBS,
+      shortNames: type.shortNames,
+      categories: type.categories,
+    },
+    ...subresources(type).map(({ name, kind: [group, version, kind], verbs }) => ({
+      name: `${type.plural}/${name}`,
+      singularName: '',
+      namespaced: type.namespaced,
+      kind,
+      verbs,
+      ...(group === type.group ? {} : { group, version }),
+    })),
+  ]);
+  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: groupAndVersion, resources };
+}
+
+/** The legacy documents: /api, /api/v1, /apis, /apis/G, /apis/G/V; undefined for any other path. */
+export function legacyDiscovery(types: readonly ResourceType[], path: string): object | undefined {
+  const groups = byGroup(types);
+  const [root, group = '', version, ...rest] = path.split('/').slice(1);
+  if (rest.length > 0) return undefined;
+  if (path === '/api') return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] };
+  if (path === '/api/v1') return resourceList(groups.get('')?.get('v1') ?? [], 'v1');
+  if (root !== 'apis') return undefined;
+  if (group === '') {
+    const named = [...groups].filter(([name]) => name !== '');
+    const list = named.map(([name, versions]) => apiGroup(name, versions.keys()));
+    return { kind: 'APIGroupList', apiVersion: 'v1', groups: list };
+  }
+  const versions = groups.get(group);
+  if (versions === undefined) return undefined;
+  if (version === undefined) return { kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(group, versions.keys()) };
+  const members = versions.get(version);
+  return members === undefined ? undefined : resourceList(members, `${group}/${version}`);
+}
+
+function openAPIOf(types: readonly ResourceType[]): object {
+  const schemas: Record<string, object> = {};
+  const paths: Record<string, object> = {};
+  for (const type of types) {
+    const gvk = { group: type.group, version: type.version, kind: type.kind };
+    const text = { type: 'string' };
+    const open = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+    const schema = type.schema ?? open;
+    schemas[`${type.group || 'core'}.${type.version}.${type.kind}`] = {
+      ...schema,
+      properties: { ...type.schema?.properties, apiVersion: text, kind: text, metadata: open },
+      'x-kubernetes-group-version-kind': [gvk],
+    };
+    const root = `/${type.group === '' ? 'api' : 'apis'}/${groupVersion(type)}`;
+    const base = `${root}/${type.namespaced ? 'namespaces/{namespace}/' : ''}${type.plural}`;
+    // kubectl asks here whether the server itself validates fields, and then does not.
+    const parameters = ['fieldValidation', 'dryRun'].map((name) => ({ name, in: 'query', schema: text }));
+    const operation = { 'x-kubernetes-group-version-kind': gvk, parameters, responses: {} };
+    paths[base] = { post: operation };
+    paths[`${base}/{name}`] = { patch: operation, put: operation };
+  }
+  return {
+    openapi: '3.0.0',
+    info: { title: 'Kubernetes', version: VERSION.gitVersion },
+    paths,
+    components: { schemas },
+  };
+}
+
+/** /openapi/v3 and the documents that it lists; undefined for any other path. */
+export function openAPI(types: readonly ResourceType[], path: string): object | undefined {
+  const documents = new Map<string, ResourceType[]>();
+  for (const type of types) {
+    const name = `${type.group === '' ? 'api' : 'apis'}/${groupVersion(type)}`;
+    documents.set(name, [...(documents.get(name) ?? []), type]);
+  }
+  if (path === '/openapi/v3') {
+    const entries = [...documents.keys()].map((name) => [name, { serverRelativeURL: `/openapi/v3/${name}` }]);
+    return { paths: Object.fromEntries(entries) as object };
+  }
+  const members = documents.get(path.replace(/^\/openapi\/v3\//, ''));
+  return members === undefined ? undefined : openAPIOf(members);
+}

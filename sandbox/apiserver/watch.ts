@@ -1,0 +1,175 @@
+// Promises: watches: the state or the history first, then every change in order, bookmarks, an end at timeoutSeconds, 410
+// for a start that is no longer known. A slow reader costs memory, never an event.
+import type { ServerEnvironment } from '../http.ts';
+import type { Shape } from './representation.ts';
+import { showObject } from './representation.ts';
+import { groupVersion } from './resources.ts';
+import type { ResourceType } from './resources.ts';
+import type { Selector } from './selectors.ts';
+import { badRequest, expired, fieldError, invalid } from './status.ts';
+import type { Change, KubeObject, Store } from './store.ts';
+
+/** What to watch. */
+export interface WatchRequest {
+  readonly type: ResourceType;
+  readonly shape: Shape;
+  readonly namespace: string | undefined;
+  readonly selector: Selector;
+  readonly query: URLSearchParams;
+  readonly signal: AbortSignal;
+}
+
+/** Lines that come as they come. */
+class LineStream implements AsyncIterable<string> {
+  readonly #lines: string[] = [];
+  #wake: (() => void) | undefined;
+  #ended = false;
+
+  push(value: object): void {
+    this.#lines.push(`${JSON.stringify(value)}\n`);
+    this.#wake?.();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string> {
+    for (;;) {
+      if (this.#lines.length > 0) yield this.#lines.splice(0).join('');
+      else if (this.#ended) return;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+}
+
+/** @throws StatusError 400 */
+export function parseRevision(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  const parse = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
+  throw badRequest(`invalid resource version: resourceVersion: Invalid value: ${JSON.stringify(text)}: ${parse}`);
+}
+
+const LIST_OPTIONS = { group: 'meta.k8s.io', plural: 'listoptions', kind: 'ListOptions' };
+
+function checkInitialEvents(query: URLSearchParams): void {
+  if (!query.has('sendInitialEvents') || query.get('resourceVersionMatch') === 'NotOlderThan') return;
+  const message = 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
+  throw invalid(LIST_OPTIONS, '', [fieldError('resourceVersionMatch', 'FieldValueForbidden', message)]);
+}
+
+/** One open watch. */
+class Watch {
+  readonly stream = new LineStream();
+  readonly #request: WatchRequest;
+  readonly #store: Store;
+  readonly #env: ServerEnvironment;
+  #columnsSent = false;
+
+  constructor(request: WatchRequest, store: Store, env: ServerEnvironment) {
+    this.#request = request;
+    this.#store = store;
+    this.#env = env;
+  }
+
+  /** Sends what the client asked to start from; false when there is nothing to follow. */
+  begin(): boolean {
+    const { type, namespace, selector, query } = this.#request;
+    const version = query.get('resourceVersion') ?? '';
+    const initial = query.get('sendInitialEvents') === 'true';
+    if (version === '' || version === '0' || initial) {
+      for (const object of this.#store.list(type.collection, namespace)) {
+        if (selector(object)) this.#send('ADDED', object);
+      }
+      // The real server marks the end also for watches from "0" or from nothing, once bookmarks are allowed.
+      if (query.get('allowWatchBookmarks') === 'true' && query.get('sendInitialEvents') !== 'false')
+        this.bookmark(true);
+      return true;
+    }
+    const from = parseRevision(version);
+    const changes = this.#store.since(type.collection, from);
+    if (changes === undefined) {
+      const oldest = this.#store.oldest(type.collection);
+      this.stream.push({ type: 'ERROR', object: expired(`too old resource version: ${from} (${oldest})`).status });
+      return false;
+    }
+    for (const change of changes) this.follow(change);
+    return true;
+  }
+
+  /** What selected before counts: an object whose labels no longer match is DELETED for this client. */
+  follow(change: Change): void {
+    const { type, namespace, selector } = this.#request;
+    if (change.collection !== type.collection) return;
+    if (namespace !== undefined && change.object.metadata.namespace !== namespace) return;
+    const before = change.previous !== undefined && selector(change.previous);
+    const after = change.type !== 'DELETED' && selector(change.object);
+    if (after) this.#send(before ? 'MODIFIED' : 'ADDED', change.object);
+    else if (before) this.#send('DELETED', lastSeen(change));
+  }
+
+  bookmark(initialEventsEnd: boolean): void {
+    const { type, shape } = this.#request;
+    const metadata = {
+      resourceVersion: String(this.#store.revision),
+      ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
+    };
+    const isPartial = shape === 'PartialObjectMetadata';
+    const [kind, apiVersion] = isPartial ? [shape, 'meta.k8s.io/v1'] : [type.kind, groupVersion(type)];
+    this.stream.push({ type: 'BOOKMARK', object: { kind, apiVersion, metadata } });
+  }
+
+  #send(eventType: Change['type'], object: KubeObject): void {
+    const { type, shape } = this.#request;
+    const shown = showObject(type, shape, object, this.#env.clock.now());
+    const plain = shape !== 'Table' || !this.#columnsSent;
+    this.#columnsSent = true;
+    this.stream.push({ type: eventType, object: plain ? shown : { ...shown, columnDefinitions: null } });
+  }
+}
+
+function lastSeen(change: Change): KubeObject {
+  if (change.type === 'DELETED' || change.previous === undefined) return change.object;
+  const { previous } = change;
+  return { ...previous, metadata: { ...previous.metadata, resourceVersion: String(change.revision) } };
+}
+
+/**
+ * Opens a watch; its body ends with the client, or after timeoutSeconds (the real default: 30 to 60 minutes).
+ * @throws StatusError 400 or 422
+ */
+export function openWatch(
+  request: WatchRequest,
+  store: Store,
+  env: ServerEnvironment,
+  bookmarkIntervalMs: number,
+): AsyncIterable<string> {
+  checkInitialEvents(request.query);
+  const watch = new Watch(request, store, env);
+  if (!watch.begin()) {
+    watch.stream.end();
+    return watch.stream;
+  }
+  const unsubscribe = store.subscribe((change) => watch.follow(change));
+  const timeoutSeconds = Number(request.query.get('timeoutSeconds')) || 1800 * (1 + env.random.next());
+  const end = (): void => {
+    unsubscribe();
+    timeout.cancel();
+    nextBookmark.cancel();
+    request.signal.removeEventListener('abort', end);
+    watch.stream.end();
+  };
+  const timeout = env.clock.setTimer(timeoutSeconds * 1000, end);
+  const beat = (): void => {
+    if (request.query.get('allowWatchBookmarks') === 'true') watch.bookmark(false);
+    nextBookmark = env.clock.setTimer(bookmarkIntervalMs, beat);
+  };
+  let nextBookmark = env.clock.setTimer(bookmarkIntervalMs, beat);
+  request.signal.addEventListener('abort', end, { once: true });
+  return watch.stream;
+}
