@@ -1,0 +1,20 @@
+# One bundle on an image with Node 24 and CA certificates; no shell, no package manager and no root needed.
+# Both bases are arguments for machines that pull from elsewhere. BASE_IMAGE needs `node` in PATH or in /nodejs/bin.
+ARG BUILD_IMAGE=node:24-slim
+ARG BASE_IMAGE=gcr.io/distroless/nodejs24-debian12:nonroot
+
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY tools/bundle.ts tools/
+COPY src src
+RUN node tools/bundle.ts
+
+FROM ${BASE_IMAGE}
+WORKDIR /app
+COPY --from=build /build/dist/bundle/ /app/
+ENV NODE_ENV=production PATH=/nodejs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["node", "/app/main.mjs"]

@@ -1,0 +1,30 @@
+{{- /* Generated from tools/rbac-rules.ts by `npm run generate`. Do not edit. */ -}}
+{{- define "workload-credentials.watchedRules" -}}
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials"]
+  verbs: ["get", "list", "watch"]
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials/status"]
+  verbs: ["patch"]
+- apiGroups: [""]
+  resources: ["serviceaccounts"]
+  verbs: ["get", "list", "watch"]
+- apiGroups: [""]
+  resources: ["serviceaccounts/token"]
+  verbs: ["create"]
+- apiGroups: [""]
+  resources: ["secrets"]
+  verbs: ["get", "list", "watch", "create", "patch", "delete"]
+- apiGroups: ["events.k8s.io"]
+  resources: ["events"]
+  verbs: ["create", "patch"]
+{{- end }}
+{{- define "workload-credentials.ownRules" -}}
+- apiGroups: ["coordination.k8s.io"]
+  resources: ["leases"]
+  verbs: ["create"]
+- apiGroups: ["coordination.k8s.io"]
+  resources: ["leases"]
+  resourceNames: [{{ .Values.leaderElection.leaseName | quote }}]
+  verbs: ["get", "update"]
+{{- end }}
