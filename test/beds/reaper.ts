@@ -1,0 +1,30 @@
+// Promises: when the process that started it ends, however it ends (SIGKILL included), the processes that it registered
+// are killed and the directories that it registered are removed. Reads lines `+pid N`, `-pid N`, `+dir PATH`, `-dir PATH`
+// from standard input; end of input means that the owner is gone. It touches nothing that was not registered.
+import { rmSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const pids = new Set<number>();
+const directories = new Set<string>();
+
+function take(line: string): void {
+  const operation = line.slice(0, 4);
+  const value = line.slice(5);
+  if (operation === '+pid') pids.add(Number(value));
+  else if (operation === '-pid') pids.delete(Number(value));
+  else if (operation === '+dir') directories.add(value);
+  else if (operation === '-dir') directories.delete(value);
+}
+
+for await (const line of createInterface({ input: process.stdin })) take(line);
+for (const pid of pids) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+if (pids.size > 0) await sleep(300);
+for (const directory of directories)
+  rmSync(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });

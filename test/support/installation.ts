@@ -1,0 +1,358 @@
+// Promises: the operator as a user has it: the chart installed by Helm, and the built program as its own process with the
+// chart's own ServiceAccount, RBAC and arguments. Counts come from the API server's audit log and from the proxies in front
+// of STS. Everything that was emitted is kept for the secret scan. Stops what it started.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Condition } from '../../src/api/meta.ts';
+import { scanForSecrets } from '../beds/canary.ts';
+import type { Corpus, Finding } from '../beds/canary.ts';
+import { startSTSProxy } from '../beds/intercepting-proxy.ts';
+import type { APIProxy, STSProxy } from '../beds/intercepting-proxy.ts';
+import { startKubernetes } from '../beds/kubernetes.ts';
+import type { KubernetesBed } from '../beds/kubernetes.ts';
+import { startOperator } from '../beds/operator.ts';
+import type { LogLine, OperatorProcess } from '../beds/operator.ts';
+import { waitFor } from '../beds/wait.ts';
+import { callsOf, describeCall } from './audit.ts';
+import type { AuditEvent } from './audit.ts';
+import { ClusterClient, conditionOf } from './cluster-client.ts';
+import type { CredentialSeen } from './cluster-client.ts';
+
+const CHART = fileURLToPath(new URL('../../helm', import.meta.url));
+/** The operator's own namespace. */
+export const SYSTEM_NAMESPACE = 'wc-system';
+const RELEASE = 'wc';
+const LISTEN_FLAG = '--listen-address=';
+/** What a test waits for something that the operator does at once; a loaded machine needs some of it. */
+const SOON_MS = 20_000;
+
+/** An STS that the operator is configured with. */
+export interface EndpointChoice {
+  readonly url: string;
+  readonly audiences: readonly string[];
+}
+
+/** What to install. */
+export interface InstallOptions {
+  /** `clusterWide`, or the namespaces that the chart gives Roles in. */
+  readonly scope: 'clusterWide' | readonly string[];
+  readonly endpoints: readonly EndpointChoice[];
+  /** Further variables of the operator's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The operator talks to the API server through it. */
+  readonly apiProxy?: APIProxy;
+}
+
+/** A WorkloadCredential for AWS, to be applied. */
+export interface Wanted {
+  readonly namespace: string;
+  readonly name: string;
+  readonly serviceAccountName?: string;
+  readonly aws: Readonly<Record<string, unknown>>;
+  /** Further fields of spec. */
+  readonly spec?: Readonly<Record<string, unknown>>;
+}
+
+/** The manifest, as `kubectl apply` takes it. */
+export function manifest({ namespace, name, serviceAccountName = name, aws, spec = {} }: Wanted): object {
+  return {
+    apiVersion: 'workloadcredentials.io/v1alpha1',
+    kind: 'WorkloadCredential',
+    metadata: { namespace, name },
+    spec: { serviceAccountName, aws, ...spec },
+  };
+}
+
+interface TokenClaims {
+  readonly sub?: string;
+}
+
+function subjectOf(token: string): string | undefined {
+  const [, payload] = token.split('.');
+  if (!token.startsWith('eyJ') || payload === undefined) return undefined;
+  return (JSON.parse(Buffer.from(payload, 'base64url').toString()) as TokenClaims).sub;
+}
+
+/** A control plane that an operator is installed into. */
+export class Installation {
+  readonly kubernetes: KubernetesBed;
+  readonly client: ClusterClient;
+  readonly proxies: STSProxy[] = [];
+  /** All that ever ran, the present one last. */
+  readonly operators: OperatorProcess[] = [];
+  #install: InstallOptions = { scope: 'clusterWide', endpoints: [] };
+  #kubeconfig = '';
+  #args: readonly string[] = [];
+  #username = '';
+  /** The operator's own bearer tokens: as secret as what it hands out. */
+  readonly #bearers: string[] = [];
+
+  constructor(kubernetes: KubernetesBed, client: ClusterClient) {
+    this.kubernetes = kubernetes;
+    this.client = client;
+  }
+
+  /** kubectl, as the administrator. @throws AssertionError with what it says when it fails. */
+  async kubectl(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.kubernetes.kubectl(args);
+    assert.equal(code, 0, `kubectl ${args.join(' ')}: ${stderr}`);
+    return stdout;
+  }
+
+  /** `kubectl apply`. */
+  async apply(...objects: readonly object[]): Promise<void> {
+    const list = { apiVersion: 'v1', kind: 'List', items: objects };
+    const { code, stderr } = await this.kubernetes.kubectl(['apply', '-f', '-'], { stdin: JSON.stringify(list) });
+    assert.equal(code, 0, stderr);
+  }
+
+  /** Namespaces with ServiceAccounts, which consent to everything unless told otherwise. */
+  async createWorkloads(workloads: readonly { namespace: string; name: string; consents?: boolean }[]): Promise<void> {
+    const namespaces = new Set(workloads.map(({ namespace }) => namespace));
+    const accounts = workloads.map(({ namespace, name, consents = true }) => ({
+      apiVersion: 'v1',
+      kind: 'ServiceAccount',
+      metadata: { namespace, name, ...(consents ? { annotations: { 'workloadcredentials.io/allow': '*' } } : {}) },
+    }));
+    const spaces = [...namespaces].map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }));
+    await this.apply(...spaces, ...accounts);
+  }
+
+  /** Puts a counting proxy in front of an STS; stopped with the rest. */
+  async addProxy(url: string): Promise<STSProxy> {
+    const proxy = await startSTSProxy(url);
+    this.proxies.push(proxy);
+    return proxy;
+  }
+
+  /** Installs the chart, and starts the program with the arguments of the chart's Deployment. */
+  async install(options: InstallOptions): Promise<OperatorProcess> {
+    const scope = options.scope === 'clusterWide' ? 'clusterWide=true' : `namespaces=${JSON.stringify(options.scope)}`;
+    const endpoints = options.endpoints.map((endpoint) => ({ cloud: 'AWS', ...endpoint }));
+    const values = ['--set-json', scope, '--set-json', `sts.endpoints=${JSON.stringify(endpoints)}`];
+    const command = ['install', RELEASE, CHART, '--namespace', SYSTEM_NAMESPACE, '--create-namespace'];
+    const debug = ['--set', 'logLevel=debug'];
+    const installed = await this.kubernetes.helm([...command, ...values, ...debug, '--wait=hookOnly']);
+    assert.equal(installed.code, 0, installed.stderr);
+    const template = await this.#podTemplate();
+    const account = template.spec.serviceAccountName;
+    this.#install = options;
+    this.#args = (template.spec.containers[0]?.args ?? []).filter((argument) => !argument.startsWith(LISTEN_FLAG));
+    this.#username = `system:serviceaccount:${SYSTEM_NAMESPACE}:${account}`;
+    const { apiProxy } = options;
+    const through = apiProxy === undefined ? {} : { server: apiProxy.url, caPEM: apiProxy.caPEM };
+    const { file, token } = await this.kubernetes.serviceAccountKubeconfig(SYSTEM_NAMESPACE, account, through);
+    this.#kubeconfig = file;
+    this.#bearers.push(token);
+    return await this.start();
+  }
+
+  async #podTemplate(): Promise<{
+    spec: { serviceAccountName: string; containers: readonly { args: readonly string[] }[] };
+  }> {
+    const text = await this.kubectl('get', 'deployments', '-n', SYSTEM_NAMESPACE, '-o', 'json');
+    const [deployment] = (JSON.parse(text) as { items: { spec: { template: never } }[] }).items;
+    assert.ok(deployment !== undefined, 'the chart has a Deployment');
+    return deployment.spec.template;
+  }
+
+  /**
+   * Starts the program.
+   * @param further what differs from the chart: arguments that are added, those that are left out, another main.js.
+   */
+  async start(further: { args?: readonly string[]; without?: RegExp; main?: string } = {}): Promise<OperatorProcess> {
+    const { env = {} } = this.#install;
+    const kept = this.#args.filter((argument) => further.without?.test(argument) !== true);
+    const operator = await startOperator({
+      kubeconfig: this.#kubeconfig,
+      args: [...kept, ...(further.args ?? [])],
+      env,
+      ...(further.main === undefined ? {} : { main: further.main }),
+    });
+    this.operators.push(operator);
+    await operator.waitUntilReady();
+    return operator;
+  }
+
+  /** The one that was started last. */
+  get operator(): OperatorProcess {
+    const operator = this.operators.at(-1);
+    assert.ok(operator !== undefined, 'an operator was started');
+    return operator;
+  }
+
+  /** Waits until a resource is as `look` wants it; what it was instead is told. */
+  async until(
+    { namespace, name }: { readonly namespace: string; readonly name: string },
+    what: string,
+    look: (credential: CredentialSeen) => boolean,
+    timeoutMs = SOON_MS,
+  ): Promise<CredentialSeen> {
+    let last: CredentialSeen | undefined;
+    try {
+      return await waitFor(
+        what,
+        async () => {
+          last = await this.client.credential(namespace, name);
+          return last !== undefined && look(last) ? last : undefined;
+        },
+        { timeoutMs, everyMs: 100 },
+      );
+    } catch (error) {
+      const told = JSON.stringify(last?.status ?? 'no such resource', undefined, 1);
+      throw new Error(`${namespace}/${name}: ${(error as Error).message}; its status: ${told}`, { cause: error });
+    }
+  }
+
+  /** Waits until a condition has this reason, and gives it. */
+  async untilReason(
+    key: { readonly namespace: string; readonly name: string },
+    [type, reason]: readonly [type: string, reason: string],
+    timeoutMs = SOON_MS,
+  ): Promise<Condition> {
+    const isSo = (credential: CredentialSeen): boolean => conditionOf(credential, type)?.reason === reason;
+    const condition = conditionOf(await this.until(key, `${type} to be ${reason}`, isSo, timeoutMs), type);
+    assert.ok(condition !== undefined);
+    return condition;
+  }
+
+  /** Waits until the credential is in the Secret and the last attempt was good. */
+  async untilIssued(
+    key: { readonly namespace: string; readonly name: string },
+    timeoutMs = SOON_MS,
+  ): Promise<CredentialSeen> {
+    const isIssued = (credential: CredentialSeen): boolean => {
+      const ready = conditionOf(credential, 'Ready');
+      return (
+        ready?.status === 'True' &&
+        ready.reason === 'Issued' &&
+        credential.status.observedGeneration === credential.metadata.generation
+      );
+    };
+    return await this.until(key, 'Ready=True Issued', isIssued, timeoutMs);
+  }
+
+  /** Everything that the operator called, in the API server's own record. */
+  async calls(): Promise<AuditEvent[]> {
+    return callsOf(await this.kubernetes.audit(), this.#username);
+  }
+
+  /** The operator's calls on objects of one name in one namespace (events apart), in words. */
+  async callsOn({ namespace, name }: { readonly namespace: string; readonly name: string }): Promise<string[]> {
+    const isOn = ({ objectRef, verb, requestURI }: AuditEvent): boolean =>
+      objectRef?.namespace === namespace &&
+      objectRef.resource !== 'events' &&
+      (objectRef.name === name ||
+        (verb === 'create' && objectRef.resource === 'secrets' && requestURI.includes(`/${namespace}/secrets`)));
+    return (await this.calls()).filter(isOn).map(describeCall);
+  }
+
+  /** How many exchanges the proxies have seen for a workload: each carries a token of its own. */
+  exchanges({ namespace, name }: { readonly namespace: string; readonly name: string }): number {
+    const subject = `system:serviceaccount:${namespace}:${name}`;
+    return this.#seenTokens().filter((token) => subjectOf(token) === subject).length;
+  }
+
+  /** Calls that the proxies have seen, and how many tokens were in them: equal, or counting by token is wrong. */
+  exchangeTotals(): { readonly calls: number; readonly tokens: number } {
+    const calls = this.proxies.reduce((sum, proxy) => sum + proxy.calls.length, 0);
+    return { calls, tokens: this.#seenTokens().length };
+  }
+
+  #seenTokens(): string[] {
+    return this.proxies.flatMap((proxy) => proxy.secrets()).filter((secret) => subjectOf(secret) !== undefined);
+  }
+
+  /** Every secret that this bed has seen: tokens, secret keys and session tokens as issued, the operator's own tokens. */
+  secrets(): string[] {
+    return [...this.#bearers, ...this.proxies.flatMap((proxy) => proxy.secrets())];
+  }
+
+  /** Lines of a level, of every operator that ran. */
+  logged(...levels: string[]): LogLine[] {
+    const all = this.operators.flatMap(({ lines }) => lines);
+    return all.filter(({ fields, stream }) => stream === 'stderr' || levels.includes(String(fields?.['level'])));
+  }
+
+  /** Everything that was emitted, but for the Secrets' own data. */
+  async emitted(): Promise<Corpus[]> {
+    const perOperator = this.operators.flatMap((operator, index): Corpus[] => [
+      { name: `log of operator ${index}`, text: operator.output() },
+      { name: `command line of operator ${index}`, text: operator.commandLine },
+    ]);
+    const metrics = await this.operator.metrics().catch(() => '');
+    const kinds = 'workloadcredentials,events,events.events.k8s.io,serviceaccounts,leases,configmaps,deployments';
+    const objects = await this.kubectl('get', kinds, '--all-namespaces', '-o', 'yaml', '--show-managed-fields');
+    const template = '{range .items[*]}{.metadata}{"\\n"}{end}';
+    const secrets = await this.kubectl(
+      'get',
+      'secrets',
+      '-l',
+      'workloadcredentials.io/name',
+      '-A',
+      '-o',
+      `jsonpath=${template}`,
+    );
+    const paths = [...this.proxies, ...(this.#install.apiProxy === undefined ? [] : [this.#install.apiProxy])];
+    return [
+      ...perOperator,
+      { name: 'metrics', text: metrics },
+      { name: 'objects', text: objects },
+      { name: "Secrets' metadata", text: secrets },
+      {
+        name: 'URLs that the proxies saw',
+        text: paths.flatMap(({ calls }) => calls.map(({ path }) => path)).join('\n'),
+      },
+      ...this.#serverLogs(),
+    ];
+  }
+
+  /** The audit log and the servers' own logs, whole. */
+  #serverLogs(): Corpus[] {
+    const directory = join(this.kubernetes.directory, '..');
+    return readdirSync(directory)
+      .filter((file) => file.endsWith('.log'))
+      .map((file) => ({ name: file, text: readFileSync(join(directory, file), 'utf8') }));
+  }
+
+  /** Looks for every secret in everything. */
+  async scan(further: readonly Corpus[] = []): Promise<Finding[]> {
+    return scanForSecrets([...(await this.emitted()), ...further], this.secrets());
+  }
+
+  /** For a failed test. */
+  lastLogs(): string {
+    const lines = this.operators.at(-1)?.lines.slice(-60) ?? [];
+    return `${lines.map(({ text }) => text).join('\n')}\n${this.kubernetes.logs()}\n`;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.operators.map(async (operator) => await operator.kill()));
+    await Promise.all(this.proxies.map(async (proxy) => await proxy.stop()));
+    this.client.close();
+    await this.kubernetes.stop();
+  }
+}
+
+/** A control plane with an administrator's client, and nothing installed. */
+export async function startCluster(): Promise<Installation> {
+  const kubernetes = await startKubernetes();
+  try {
+    const account = { namespace: 'kube-system', name: 'tester' };
+    const admin = `--serviceaccount=${account.namespace}:${account.name}`;
+    for (const args of [
+      ['create', 'serviceaccount', account.name, '-n', account.namespace],
+      ['create', 'clusterrolebinding', 'tester', '--clusterrole=cluster-admin', admin],
+    ]) {
+      const { code, stderr } = await kubernetes.kubectl(args);
+      assert.equal(code, 0, stderr);
+    }
+    const token = await kubernetes.token(account.namespace, account.name);
+    return new Installation(kubernetes, new ClusterClient(kubernetes.server, { caPEM: kubernetes.caPEM, token }));
+  } catch (error) {
+    await kubernetes.stop();
+    throw error;
+  }
+}
