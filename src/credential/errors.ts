@@ -139,11 +139,6 @@ export const ERRORS = {
     'STS could not be reached, timed out or answered with a server error.',
     'Nothing, if it does not last: check egress and DNS to the endpoint.',
   ),
-  STSBusy: entry(
-    'throttled',
-    "The operator's own limit for this STS endpoint is used up; the exchange waits for its turn.",
-    'Nothing, if it does not last: see the sizing page.',
-  ),
   InvalidResponse: entry(
     'transient',
     'STS answered 200 with something that is no usable credential.',

@@ -34,7 +34,7 @@ const dispositions: Readonly<Record<string, readonly ErrorCode[]>> = {
     'SecretInUse',
     'NamespaceTerminating',
   ],
-  throttled: ['KubernetesThrottled', 'STSThrottled', 'STSBusy'],
+  throttled: ['KubernetesThrottled', 'STSThrottled'],
   transient: [
     'SecretTerminating',
     'KubernetesUnavailable',
@@ -67,8 +67,16 @@ for (const [disposition, wanted] of Object.entries(dispositions)) {
 
 test('an error carries what the other side said, and its cause only when there is one', () => {
   const cause = new Error('below');
-  const error = new CredentialError('STSThrottled', 'm', { cloudCode: 'Throttling', requestID: 'r', retryAfterSeconds: 5, cause });
-  assert.deepEqual([error.cloudCode, error.requestID, error.retryAfterSeconds, error.cause], ['Throttling', 'r', 5, cause]);
-  assert.equal(Object.hasOwn(new CredentialError('STSBusy', 'm'), 'cause'), false);
+  const error = new CredentialError('STSThrottled', 'm', {
+    cloudCode: 'Throttling',
+    requestID: 'r',
+    retryAfterSeconds: 5,
+    cause,
+  });
+  assert.deepEqual(
+    [error.cloudCode, error.requestID, error.retryAfterSeconds, error.cause],
+    ['Throttling', 'r', 5, cause],
+  );
+  assert.equal(Object.hasOwn(new CredentialError('STSThrottled', 'm'), 'cause'), false);
   assert.equal(error.name, 'CredentialError');
 });
