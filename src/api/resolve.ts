@@ -324,9 +324,17 @@ function resolveSecret(secret: SecretSpec, credentialName: string, domains: read
   };
 }
 
-function isObjectName(name: string): boolean {
-  return DNS_SUBDOMAIN.test(name) && name.length <= MAX_NAME_LENGTH;
+function isObjectName(name: unknown): boolean {
+  return typeof name === 'string' && DNS_SUBDOMAIN.test(name) && name.length <= MAX_NAME_LENGTH;
 }
+
+/** Variables by which a program loads code, or sends its requests elsewhere: a Secret may be a whole environment. */
+const ACTING_KEY = /^((LD|DYLD|NODE|JAVA|JDK|_JAVA|BASH|GIT|GCONV|SSL)_|PYTHON|RUBY|PERL)/;
+const PROXY_KEY = /(_PROXY|_proxy)$/;
+const ACTING_NAMES = ['PATH', 'HOME', 'ENV', 'IFS', 'PS4', 'SHELLOPTS', 'PROMPT_COMMAND', 'CLASSPATH'];
+/** What of the clouds' own variables says who somebody is, and not where requests go. */
+const CREDENTIAL_KEY =
+  /_(ACCESS_?KEY|ACCESS_KEY_ID|ACCESS_KEY_SECRET|SECRET_?KEY|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN|REGION|REGION_ID|DEFAULT_REGION|CREDENTIAL_EXPIRATION)$/;
 
 /** Never empty: a Secret of templates only could not be rendered anew without an exchange. */
 function needFormats(formats: readonly Format[]): void {
@@ -354,6 +362,18 @@ function needData(data: Readonly<Record<string, string>>, formats: readonly Form
       'use a key of letters, digits, "-", "_" and ".", which does not begin with "..".',
     );
     need(!FORMAT_FILES.includes(key), field, key, 'choose another key: the formats write this one.');
+    need(
+      !ACTING_KEY.test(key) && !PROXY_KEY.test(key) && !ACTING_NAMES.includes(key),
+      field,
+      key,
+      'choose another key: this one acts in a program that takes the Secret as its environment.',
+    );
+    need(
+      !ENVIRONMENT_KEY.test(key) || CREDENTIAL_KEY.test(key),
+      field,
+      key,
+      "choose another key: of the clouds' own variables only those of keys, tokens, regions and expirations may be set.",
+    );
     need(
       !formats.includes('Environment') || !ENVIRONMENT_KEY.test(key),
       field,

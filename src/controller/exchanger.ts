@@ -84,6 +84,8 @@ export class Exchanger {
     const { namespace, name, resolved } = subject;
     const { provider, clusterName, now } = this.#options;
     this.#options.assertLeading();
+    // The life counts from before the call: what the call takes is not added to it.
+    const sentAtMs = now();
     const answer = await provider.exchange(
       {
         exchange: resolved.exchange,
@@ -93,7 +95,7 @@ export class Exchanger {
       },
       signal,
     );
-    return acceptAnswer(answer, resolved.durationSeconds, now());
+    return acceptAnswer(answer, resolved.durationSeconds, sentAtMs);
   }
 }
 
@@ -117,11 +119,12 @@ function outcomeOf(error: unknown, signal: AbortSignal): CallOutcome {
   return outcomes[error.disposition];
 }
 
+/** Refusals that a claim of the token may be the cause of; RequestRejected is how SeaweedFS refuses an audience. */
+const CLAIMS_EXPLAIN: ReadonlySet<ErrorCode> = new Set(['AccessDenied', 'TokenRejected', 'RequestRejected']);
+
 /** A refusal is told with what the token said, so that a person can hold it against the trust policy. */
 function withClaims(error: unknown, claims: TokenClaims): unknown {
-  const explains =
-    error instanceof CredentialError && (error.code === 'AccessDenied' || error.code === 'TokenRejected');
-  return explains
+  return error instanceof CredentialError && CLAIMS_EXPLAIN.has(error.code)
     ? new CredentialError(error.code, `${error.message} ${describeClaims(claims)}`, {
         cloudCode: error.cloudCode,
         requestID: error.requestID,

@@ -113,9 +113,14 @@ export function credentialHandler(index: CredentialIndex, enqueue: (key: string)
       index.set(credential);
       withRivals(credential);
     },
-    onUpdate(_before, after) {
+    onUpdate(before, after) {
       index.set(after);
       enqueue(keyOf(after));
+      // Deleted and created anew while nobody watched: its Secret may be another one now.
+      if (before.metadata.uid !== after.metadata.uid) {
+        withRivals(before);
+        withRivals(after);
+      }
     },
     onDelete(credential) {
       index.delete(keyOf(credential));

@@ -2,7 +2,7 @@
 // where the plan asks for a closer look. The only reader; writes nothing.
 import { requestInputs, renderInputs } from '../credential/inputs.ts';
 import type { PartialObjectMetadata, Secret } from '../api/meta.ts';
-import { resolve, secretNameOf, type ResolvedExchange } from '../api/resolve.ts';
+import { resolve, secretNameOf, type Resolution, type ResolvedExchange } from '../api/resolve.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 import { CredentialError } from '../credential/errors.ts';
 import { renderHash, requestHash } from '../credential/hashes.ts';
@@ -42,11 +42,25 @@ export interface ObserverOptions {
 export interface Sight {
   readonly credential: WorkloadCredential;
   readonly secret: SecretView;
+  /** Read by GET just now; undefined: what the cache says counts. */
+  readonly serviceAccount?: PartialObjectMetadata;
+}
+
+/** What follows from a resource's name and spec alone. */
+interface SpecReading {
+  /** The spec that was read, as JSON: compared by value, since after a restored etcd a generation may come twice. */
+  readonly specText: string;
+  readonly resolution: Resolution;
+  readonly requestHash: string;
+  readonly renderHash: string;
+  readonly endpointRefusal: CredentialError | undefined;
 }
 
 /** Reads the world. */
 export class Observer {
   readonly #options: ObserverOptions;
+  /** By key: a refresh wakes its key several times, and reading a spec costs more than all else of a look at the caches. */
+  readonly #readings = new Map<string, SpecReading>();
 
   constructor(options: ObserverOptions) {
     this.#options = options;
@@ -56,6 +70,7 @@ export class Observer {
   cached(key: string): Sight | undefined {
     const credential = this.#options.caches.credentials.get(key);
     if (credential === undefined || isGoing(credential)) {
+      this.#readings.delete(key);
       return undefined;
     }
     const namespace = credential.metadata.namespace ?? '';
@@ -77,30 +92,64 @@ export class Observer {
     if (credential === undefined) {
       return undefined;
     }
-    return { credential, secret: await this.#liveSecret(credential, at, options) };
+    return { ...sight, credential, secret: await this.#liveSecret(credential, at, options) };
+  }
+
+  /**
+   * A ServiceAccount that was applied together with the resource may reach its cache later: absent from the cache is not
+   * absent.
+   * @returns undefined when the API server has none either.
+   * @throws KubeError
+   */
+  async lookForServiceAccount(sight: Sight, options: CallOptions): Promise<Sight | undefined> {
+    const { metadata, spec } = sight.credential;
+    const key = { namespace: metadata.namespace ?? '', name: spec.serviceAccountName };
+    const serviceAccount = await orUndefined(this.#options.api.getServiceAccountMetadata(key, options));
+    return serviceAccount === undefined ? undefined : { ...sight, serviceAccount };
   }
 
   /** The whole picture that the plan judges. */
-  observe({ credential, secret }: Sight, memory: KeyMemory): Observed {
+  observe({ credential, secret, serviceAccount: seen }: Sight, memory: KeyMemory): Observed {
     const namespace = credential.metadata.namespace ?? '';
     const uid = credential.metadata.uid ?? '';
-    const { resolved, violation } = resolve(credential, this.#options.allowedMetadataDomains);
+    const reading = this.#read(credential);
+    const { resolved, violation } = reading.resolution;
     const serviceAccount =
-      resolved && this.#options.caches.serviceAccounts.get(`${namespace}/${resolved.serviceAccountName}`);
+      seen ?? (resolved && this.#options.caches.serviceAccounts.get(`${namespace}/${resolved.serviceAccountName}`));
     return {
       credential,
       uid,
       namespace,
       resolved,
       violation,
-      requestHash: resolved === undefined ? '' : requestHash(requestInputs(resolved)),
-      renderHash: resolved === undefined ? '' : renderHash(renderInputs(resolved)),
+      requestHash: reading.requestHash,
+      renderHash: reading.renderHash,
       serviceAccount,
       contender: this.#options.index.contenderOf(`${namespace}/${credential.metadata.name}`),
-      endpointRefusal: resolved === undefined ? undefined : this.#endpointRefusal(resolved.exchange),
+      endpointRefusal: reading.endpointRefusal,
       secret,
       memory,
     };
+  }
+
+  #read(credential: WorkloadCredential): SpecReading {
+    const key = `${credential.metadata.namespace ?? ''}/${credential.metadata.name}`;
+    const specText = JSON.stringify(credential.spec);
+    const known = this.#readings.get(key);
+    if (known?.specText === specText) {
+      return known;
+    }
+    const resolution = resolve(credential, this.#options.allowedMetadataDomains);
+    const { resolved } = resolution;
+    const reading: SpecReading = {
+      specText,
+      resolution,
+      requestHash: resolved === undefined ? '' : requestHash(requestInputs(resolved)),
+      renderHash: resolved === undefined ? '' : renderHash(renderInputs(resolved)),
+      endpointRefusal: resolved === undefined ? undefined : this.#endpointRefusal(resolved.exchange),
+    };
+    this.#readings.set(key, reading);
+    return reading;
   }
 
   #endpointRefusal(exchange: ResolvedExchange): CredentialError | undefined {

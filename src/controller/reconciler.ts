@@ -101,6 +101,7 @@ export class Reconciler {
       return {};
     }
     const acted = await this.#act(key, decision, { signal });
+    this.#rememberConflict(key, cached, acted);
     return acted === undefined ? {} : await this.#conclude(key, decision.observed, acted, { signal });
   }
 
@@ -134,10 +135,17 @@ export class Reconciler {
       for (let looks = 0; sight !== undefined && looks < MAX_LOOKS; looks += 1) {
         observed = observer.observe(sight, memory);
         const decided = plan(observed, settings, clock.now());
-        if (decided.kind !== 'look') {
+        if (decided.kind === 'look') {
+          sight = await observer.look(sight, decided.at, options);
+          continue;
+        }
+        const found = missesServiceAccount(decided, observed)
+          ? await observer.lookForServiceAccount(sight, options)
+          : undefined;
+        if (found === undefined) {
           return { observed, decided };
         }
-        sight = await observer.look(sight, decided.at, options);
+        sight = found;
       }
       if (sight === undefined) {
         return undefined;
@@ -183,6 +191,20 @@ export class Reconciler {
     }
   }
 
+  /** A Secret in the way that has our label is in the cache, which tells when it goes: no back-off is waited for then. */
+  #rememberConflict(key: string, { credential, secret }: Sight, acted: Acted | undefined): void {
+    const isCached = secret.kind === 'cached';
+    const outcome = acted?.outcome;
+    if (isCached && outcome?.kind === 'waiting') {
+      return;
+    }
+    const isConflict =
+      outcome?.kind === 'failed' &&
+      (outcome.error.code === 'SecretConflict' || outcome.error.code === 'SecretTerminating');
+    const conflictIsCached = isConflict && isCached ? true : undefined;
+    this.#memories.remember(key, credential.metadata.uid ?? '', { conflictIsCached });
+  }
+
   /** Writes the status that follows, says what there is to say, and tells when to look again. */
   async #conclude(key: string, observed: Observed, acted: Acted, options: CallOptions): Promise<ReconcileResult> {
     const { api, clock, log, marks, assertLeading } = this.#options;
@@ -220,10 +242,31 @@ export class Reconciler {
     } catch (error) {
       const failure = foreseen(error, options.signal);
       log.warn('the status could not be written', { key, reason: failure.code, detail: failure.message });
-      return {
-        requeueAfterMs: failure.retryAfterSeconds === undefined ? STATUS_RETRY_MS : failure.retryAfterSeconds * 1000,
-      };
+      return this.#afterUnwrittenStatus(key, observed, acted, failure);
     }
+  }
+
+  /** A failed attempt that status cannot tell of is remembered here: its back-off holds all the same. */
+  #afterUnwrittenStatus(
+    key: string,
+    observed: Observed,
+    { outcome, assessment }: Acted,
+    failure: CredentialError,
+  ): ReconcileResult {
+    if (outcome.kind === 'failed') {
+      const nowMs = this.#options.clock.now();
+      const retryNotBeforeMs = retryTimeMs({
+        uid: observed.uid,
+        code: outcome.error.code,
+        failures: (observed.credential.status?.consecutiveFailures ?? 0) + 1,
+        failureTimeMs: nowMs,
+        expirationTimeMs: assessment.record?.expirationTimeMs,
+        retryAfterSeconds: outcome.error.retryAfterSeconds,
+      });
+      this.#memories.remember(key, observed.uid, { retryNotBeforeMs });
+    }
+    const { retryAfterSeconds } = failure;
+    return { requeueAfterMs: retryAfterSeconds === undefined ? STATUS_RETRY_MS : retryAfterSeconds * 1000 };
   }
 
   #tell(observed: Observed, { outcome }: Acted, events: readonly StatusEvent[]): void {
@@ -283,6 +326,13 @@ type Decision = { readonly observed: Observed } & (
   | { readonly decided: Exclude<Plan, { readonly kind: 'look' }> }
   | { readonly decided?: undefined; readonly failure: CredentialError }
 );
+
+/** Before a missing ServiceAccount is told for the first time, the API server is asked; later, its cache is enough. */
+function missesServiceAccount(decided: Plan, { credential }: Observed): boolean {
+  const code = 'ServiceAccountNotFound';
+  const isMissing = decided.kind === 'refuse' && decided.error.code === code;
+  return isMissing && credential.status?.conditions?.some(({ reason }) => reason === code) !== true;
+}
 
 /** A namespace that is being deleted takes the resource with it: nothing is said or tried any more. */
 function failed(error: CredentialError, assessment: Assessment): Acted | undefined {

@@ -29,6 +29,8 @@ export interface KeyMemory {
   readonly contest?: { readonly repairs: number; readonly lastTimeMs: number } | undefined;
   /** The wait that STS or the API server asked for. */
   readonly retryNotBeforeMs?: number | undefined;
+  /** The Secret that is not ours stands in the label-selected cache, so the cache will tell when it goes. */
+  readonly conflictIsCached?: true | undefined;
 }
 
 /** All that the plan looks at. */

@@ -310,9 +310,12 @@ function recordedFailure({
   return timeMs === undefined || isContest ? undefined : { code: lastFailure.reason, failures, failureTimeMs: timeMs };
 }
 
-/** Whether the spec changed, or a refresh was requested, since the last attempt. */
+/** Whether the spec changed, a refresh was requested, or the Secret in the way went, since the last attempt. */
 function isNews(observed: Observed): boolean {
   const { status, metadata } = observed.credential;
+  if (observed.memory.conflictIsCached === true && observed.secret.kind === 'absent') {
+    return true;
+  }
   const requested = refreshRequested(observed);
   const isNewRequest = requested !== undefined && requested !== status?.lastHandledRefreshRequest;
   return isNewRequest || status?.observedGeneration !== metadata.generation;

@@ -226,12 +226,17 @@ function unreadyConditions(input: StatusInput, failure: Failure | undefined): Wa
 
 const UNTRIED: Failure = { code: 'Pending', message: 'A credential is being obtained.', stalls: false };
 
+/** Whether this reconcile saw the Secret, be it only its annotations in the cache; if not, status counts as it was. */
+function wasSeen({ established, record }: Assessment): boolean {
+  return established || record !== undefined;
+}
+
 /**
- * When the credential in the Secret ends, as far as anything is known of it. A Secret that could not be looked at counts
- * as status told of it last, unless the spec itself cannot work.
+ * When the credential in the Secret ends, as far as anything is known of it. A Secret that was not seen counts as status
+ * told of it last, unless the spec itself cannot work.
  */
 function knownEndMs({ assessment, previous, outcome }: StatusInput): number | undefined {
-  if (assessment.established) {
+  if (wasSeen(assessment)) {
     return assessment.record?.expirationTimeMs;
   }
   const isInvalid = outcome.kind === 'failed' && outcome.error.disposition === 'invalid';
@@ -245,7 +250,7 @@ function liveEndMs(input: StatusInput): number | undefined {
   const wasReady =
     previous?.observedGeneration === generation &&
     previous.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
-  const isOfRequest = assessment.established ? assessment.live : wasReady;
+  const isOfRequest = wasSeen(assessment) ? assessment.live : wasReady;
   return endMs !== undefined && endMs > nowMs && isOfRequest ? endMs : undefined;
 }
 
@@ -363,6 +368,9 @@ export function statusDifference(
 
 /** The API server sorts members in its own way: only the meaning counts. */
 function sameJSON(a: unknown, b: unknown): boolean {
+  if (a === b || (a !== undefined && JSON.stringify(a) === JSON.stringify(b))) {
+    return true;
+  }
   const text = (value: unknown): string => (value === undefined ? '' : canonicalJSON(value as JSONValue));
   return text(a) === text(b);
 }

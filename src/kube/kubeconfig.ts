@@ -82,7 +82,7 @@ function load(options: KubeconfigOptions, content: string): Loaded {
   const name = config.getCurrentContext();
   const context = typeof name === 'string' ? config.getContextObject(name) : null;
   if (context === null) {
-    fail(path, `has no context ${JSON.stringify(name ?? '')}`, 'set current-context or pass --context');
+    fail(path, `has no context ${JSON.stringify(name ?? '')}`, 'set current-context to one that the file has');
   }
   const cluster = config.getCluster(context.cluster);
   if (cluster === null) {

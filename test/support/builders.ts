@@ -3,11 +3,7 @@
 import type { PartialObjectMetadata, Secret } from '../../src/api/meta.ts';
 import { ANNOTATION_ALLOW } from '../../src/api/names.ts';
 import { type ResolvedCredential, resolve } from '../../src/api/resolve.ts';
-import type {
-  WorkloadCredential,
-  WorkloadCredentialSpec,
-  WorkloadCredentialStatus,
-} from '../../src/api/types.gen.ts';
+import type { WorkloadCredential, WorkloadCredentialSpec, WorkloadCredentialStatus } from '../../src/api/types.gen.ts';
 import { type Credential, SecretText } from '../../src/credential/credentials.ts';
 import { renderHash, requestHash } from '../../src/credential/hashes.ts';
 import { renderInputs, requestInputs } from '../../src/credential/inputs.ts';
@@ -131,7 +127,12 @@ export function unowned(secret: Secret): Secret {
 
 /** The status that follows a good issue at T0 for an hour. */
 export function aStatus(change: Partial<WorkloadCredentialStatus> = {}): WorkloadCredentialStatus {
-  const issued = { status: 'True' as const, reason: 'Issued', lastTransitionTime: formatTime(T0), observedGeneration: 1 };
+  const issued = {
+    status: 'True' as const,
+    reason: 'Issued',
+    lastTransitionTime: formatTime(T0),
+    observedGeneration: 1,
+  };
   return {
     observedGeneration: 1,
     conditions: [

@@ -12,11 +12,19 @@ interface PendingTimer {
 const STEP_MS = 1_000;
 /** The real pause after each step: long enough for a call over loopback. */
 const PAUSE_MS = 4;
+/** How many pauses more for a call that is under way: one that is never answered must not hold time up for ever. */
+const MORE_PAUSES = 15;
 
 export class ElasticClock implements Clock {
   readonly #pending = new Set<PendingTimer>();
+  readonly #isBusy: () => boolean;
   #aheadMs = 0;
   #alarm: Timer | undefined;
+
+  /** @param isBusy whether calls are under way that time should not run away from. */
+  constructor(isBusy: () => boolean = () => false) {
+    this.#isBusy = isBusy;
+  }
 
   now(): number {
     return systemClock.now() + this.#aheadMs;
@@ -37,14 +45,14 @@ export class ElasticClock implements Clock {
     };
   }
 
-  /** Moves both clocks forward by `ms` milliseconds, in steps. */
+  /** Moves both clocks forward by `ms` milliseconds, in steps; real time that passes meanwhile counts. */
   async skip(ms: number, stepMs = STEP_MS): Promise<void> {
-    for (let leftMs = ms; leftMs > 0; leftMs -= stepMs) {
+    const untilMs = this.monotonicMs() + ms;
+    for (let leftMs = ms; leftMs > 0; leftMs = untilMs - this.monotonicMs()) {
       this.#aheadMs += Math.min(stepMs, leftMs);
       this.#fire();
-      await new Promise<void>((resolve) => {
-        systemClock.setTimer(PAUSE_MS, resolve);
-      });
+      await pause();
+      for (let more = MORE_PAUSES; more > 0 && this.#isBusy(); more -= 1) await pause();
     }
   }
 
@@ -68,4 +76,10 @@ export class ElasticClock implements Clock {
     const next = this.#first();
     this.#alarm = next && systemClock.setTimer(next.dueMs - this.monotonicMs(), () => this.#fire());
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => {
+    systemClock.setTimer(PAUSE_MS, resolve);
+  });
 }

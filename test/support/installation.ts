@@ -45,6 +45,13 @@ export interface InstallOptions {
   readonly apiProxy?: APIProxy;
 }
 
+/** An Event, as far as tests look at it. */
+export interface EventSeen {
+  readonly reason: string;
+  readonly note: string;
+  readonly series?: { readonly count: number };
+}
+
 /** A WorkloadCredential for AWS, to be applied. */
 export interface Wanted {
   readonly namespace: string;
@@ -66,13 +73,15 @@ export function manifest({ namespace, name, serviceAccountName = name, aws, spec
 }
 
 interface TokenClaims {
+  readonly iss?: string;
   readonly sub?: string;
 }
 
-function subjectOf(token: string): string | undefined {
-  const [, payload] = token.split('.');
-  if (!token.startsWith('eyJ') || payload === undefined) return undefined;
-  return (JSON.parse(Buffer.from(payload, 'base64url').toString()) as TokenClaims).sub;
+/** The claims of a JWT, without a look at its signature; none for other texts. Session tokens may be JWTs too. */
+function claimsOf(text: string): TokenClaims {
+  const [, payload] = text.split('.');
+  if (!text.startsWith('eyJ') || payload === undefined) return {};
+  return JSON.parse(Buffer.from(payload, 'base64url').toString()) as TokenClaims;
 }
 
 /** A control plane that an operator is installed into. */
@@ -241,18 +250,23 @@ export class Installation {
 
   /** The operator's calls on objects of one name in one namespace (events apart), in words. */
   async callsOn({ namespace, name }: { readonly namespace: string; readonly name: string }): Promise<string[]> {
-    const isOn = ({ objectRef, verb, requestURI }: AuditEvent): boolean =>
-      objectRef?.namespace === namespace &&
-      objectRef.resource !== 'events' &&
-      (objectRef.name === name ||
-        (verb === 'create' && objectRef.resource === 'secrets' && requestURI.includes(`/${namespace}/secrets`)));
+    const isOn = ({ objectRef }: AuditEvent): boolean => objectRef?.namespace === namespace && objectRef.name === name;
     return (await this.calls()).filter(isOn).map(describeCall);
+  }
+
+  /** The Events about a resource. */
+  async events({ namespace, name }: { readonly namespace: string; readonly name: string }): Promise<EventSeen[]> {
+    const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+    const list = await this.client.get<{ items: { reason: string; note: string; regarding: { name: string } }[] }>(
+      path,
+    );
+    return (list?.items ?? []).filter(({ regarding }) => regarding.name === name);
   }
 
   /** How many exchanges the proxies have seen for a workload: each carries a token of its own. */
   exchanges({ namespace, name }: { readonly namespace: string; readonly name: string }): number {
     const subject = `system:serviceaccount:${namespace}:${name}`;
-    return this.#seenTokens().filter((token) => subjectOf(token) === subject).length;
+    return this.#seenTokens().filter((token) => claimsOf(token).sub === subject).length;
   }
 
   /** Calls that the proxies have seen, and how many tokens were in them: equal, or counting by token is wrong. */
@@ -262,7 +276,8 @@ export class Installation {
   }
 
   #seenTokens(): string[] {
-    return this.proxies.flatMap((proxy) => proxy.secrets()).filter((secret) => subjectOf(secret) !== undefined);
+    const { issuer } = this.kubernetes;
+    return this.proxies.flatMap((proxy) => proxy.secrets()).filter((secret) => claimsOf(secret).iss === issuer);
   }
 
   /** Every secret that this bed has seen: tokens, secret keys and session tokens as issued, the operator's own tokens. */
@@ -317,9 +332,9 @@ export class Installation {
       .map((file) => ({ name: file, text: readFileSync(join(directory, file), 'utf8') }));
   }
 
-  /** Looks for every secret in everything. */
-  async scan(further: readonly Corpus[] = []): Promise<Finding[]> {
-    return scanForSecrets([...(await this.emitted()), ...further], this.secrets());
+  /** Looks for every secret in everything, and for further ones in further texts. */
+  async scan(furtherTexts: readonly Corpus[] = [], furtherSecrets: readonly string[] = []): Promise<Finding[]> {
+    return scanForSecrets([...(await this.emitted()), ...furtherTexts], [...this.secrets(), ...furtherSecrets]);
   }
 
   /** For a failed test. */

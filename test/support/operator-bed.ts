@@ -15,7 +15,8 @@ import { Operator, type OperatorEnd } from '../../src/operator.ts';
 import { parseOptions } from '../../src/options.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { jsonLog } from '../../src/telemetry/logger.ts';
-import { undiciTransport } from '../../src/transport/undici.ts';
+import type { Transport } from '../../src/transport/transport.ts';
+import { type TLSMaterial, undiciTransport } from '../../src/transport/undici.ts';
 import { waitFor } from '../beds/wait.ts';
 import { ElasticClock } from './elastic-clock.ts';
 
@@ -54,6 +55,8 @@ export interface OperatorStart {
   readonly election?: readonly string[];
   readonly hostName?: string;
   readonly flags?: readonly string[];
+  /** The line of the log that is waited for. */
+  readonly waitFor?: string;
 }
 
 /** What the servers saw. */
@@ -65,13 +68,14 @@ export interface Seen {
 
 /** Starts a sandbox with our CRD. */
 export async function startOperatorBed(options: SandboxOptions = {}): Promise<OperatorBed> {
-  const clock = new ElasticClock();
+  const calls = { underWay: 0 };
+  const clock = new ElasticClock(() => calls.underWay > 0);
   const sandbox = await startSandbox({ clock, bookmarkIntervalMs: 1_000, clientIDs: [AUDIENCE], ...options });
   await sandbox.apply(load(await readFile(CRD, 'utf8')) as object);
   await sandbox.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM_NAMESPACE } });
   await sandbox.apply(serviceAccount(SYSTEM_NAMESPACE, 'operator'));
   const token = await sandbox.mintToken(SYSTEM_NAMESPACE, 'operator', { expirationSeconds: 90_000 });
-  return new OperatorBed(sandbox, clock, token);
+  return new OperatorBed({ sandbox, clock, calls }, token);
 }
 
 function serviceAccount(namespace: string, name: string, allow?: string): object {
@@ -85,12 +89,15 @@ export class OperatorBed {
   /** Everything that operators have logged, for the canary. */
   readonly logs: string[] = [];
   readonly #token: string;
-  readonly #running: RunningOperator[] = [];
+  readonly #calls: { underWay: number };
+  /** Every operator that was started, whether it still runs or not. */
+  readonly running: RunningOperator[] = [];
   #scenes = 0;
 
-  constructor(sandbox: Sandbox, clock: ElasticClock, token: string) {
-    this.sandbox = sandbox;
-    this.clock = clock;
+  constructor(parts: { sandbox: Sandbox; clock: ElasticClock; calls: { underWay: number } }, token: string) {
+    this.sandbox = parts.sandbox;
+    this.clock = parts.clock;
+    this.#calls = parts.calls;
     this.#token = token;
   }
 
@@ -116,8 +123,8 @@ export class OperatorBed {
       hostName,
       version: '0.0.0-test',
       apiServerAudiences: [this.sandbox.issuer],
-      openTransport: (tls) => undiciTransport({ connections: 16, tls, connectTimeoutMs: 5_000 }),
-      stsTransport: undiciTransport({ connections: 16, tls: {}, connectTimeoutMs: 5_000 }),
+      openTransport: (tls) => this.#transport(tls),
+      stsTransport: this.#transport({}),
       clock: this.clock,
       random: systemRandom,
       log: jsonLog({ stream, level: 'debug', clock: this.clock, onWriteFailure: () => undefined }),
@@ -148,9 +155,27 @@ export class OperatorBed {
         return { status: answer.status, body: await answer.text() };
       },
     };
-    this.#running.push(running);
-    await running.said(election[0] === '--leader-elect=false' ? 'this replica works' : 'caches synced');
+    this.running.push(running);
+    const works = election[0] === '--leader-elect=false' ? 'this replica works' : 'caches synced';
+    await running.said(options.waitFor ?? works);
     return running;
+  }
+
+  /** Real sockets; counts calls that are under way, without watches. */
+  #transport(tls: TLSMaterial): Transport {
+    const transport = undiciTransport({ connections: 16, tls, connectTimeoutMs: 5_000 });
+    return {
+      send: async (request) => {
+        const change = request.stream === undefined ? 1 : 0;
+        this.#calls.underWay += change;
+        try {
+          return await transport.send(request);
+        } finally {
+          this.#calls.underWay -= change;
+        }
+      },
+      close: () => transport.close(),
+    };
   }
 
   #identity(): ServerIdentity {
@@ -181,7 +206,7 @@ export class OperatorBed {
   /** Ends every operator that still runs, then the sandbox. */
   async stop(): Promise<void> {
     this.sandbox.apiServer.faults.clear();
-    await Promise.all(this.#running.map((running) => running.stop().catch(() => undefined)));
+    await Promise.all(this.running.map((running) => running.stop().catch(() => undefined)));
     await this.sandbox.stop();
   }
 
@@ -213,7 +238,7 @@ export class OperatorBed {
     this.sandbox.aws.addRole({ arn, trustPolicy, maxSessionDurationSeconds: 43_200 });
   }
 
-  async until<T>(what: string, look: () => T | undefined | false): Promise<T> {
+  async until<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
     return await waitFor(what, look, { timeoutMs: WAIT_MS, everyMs: 10 });
   }
 

@@ -19,7 +19,14 @@ const want = (status: 'True' | 'False', reason = 'Issued'): WantedCondition => (
 
 test('a new condition begins now', () => {
   assert.deepEqual(setConditions([], { Ready: want('True') }, NOW), [
-    { type: 'Ready', status: 'True', reason: 'Issued', message: 'm', lastTransitionTime: NOW.nowTime, observedGeneration: 3 },
+    {
+      type: 'Ready',
+      status: 'True',
+      reason: 'Issued',
+      message: 'm',
+      lastTransitionTime: NOW.nowTime,
+      observedGeneration: 3,
+    },
   ]);
 });
 
@@ -43,7 +50,10 @@ test('a type that is not wanted any more goes', () => {
 test('conditions of other programs stay, behind ours, untouched', () => {
   const other: Condition = { ...ready('True'), type: 'example.com/Other' };
   const types = setConditions([other, ready('True')], { Ready: want('True') }, NOW);
-  assert.deepEqual(types.map(({ type }) => type), ['Ready', 'example.com/Other']);
+  assert.deepEqual(
+    types.map(({ type }) => type),
+    ['Ready', 'example.com/Other'],
+  );
   assert.equal(types[1], other);
 });
 

@@ -1,10 +1,12 @@
 // Promises: what resolve() accepts can be trusted by everything behind it, and what it refuses is told by field, value and
 // fix. The CRD says the same; this is for resources that an older CRD let through.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { load } from 'js-yaml';
 import { PLACEHOLDERS, resolve, secretNameOf } from '../../../src/api/resolve.ts';
-import type { AWSSpec, SecretSpec, WorkloadCredentialSpec } from '../../../src/api/types.gen.ts';
+import type { AWSSpec, SecretSpec, WorkloadCredential, WorkloadCredentialSpec } from '../../../src/api/types.gen.ts';
 import { renderData } from '../../../src/render/formats.ts';
 import { aCredential, aResolved, DOMAINS, PARTS, ROLE_ARN } from '../../support/builders.ts';
 
@@ -17,7 +19,14 @@ const many = (count: number): Record<string, string> =>
 test('the smallest resource gets its defaults', () => {
   assert.deepEqual(aResolved(), {
     serviceAccountName: 'orders',
-    exchange: { cloud: 'AWS', roleARN: ROLE_ARN, region: 'eu-west-1', audience: 'sts.amazonaws.com', endpointType: 'Regional', policyARNs: [] },
+    exchange: {
+      cloud: 'AWS',
+      roleARN: ROLE_ARN,
+      region: 'eu-west-1',
+      audience: 'sts.amazonaws.com',
+      endpointType: 'Regional',
+      policyARNs: [],
+    },
     durationSeconds: 3600,
     refreshBeforeSeconds: undefined,
     suspend: false,
@@ -82,18 +91,38 @@ const violations: readonly (readonly [string, Partial<WorkloadCredentialSpec>, s
   ['spec.aws.roleARN', aws({ roleARN: 'arn:aws:iam::1234:role/orders' }), '1234', 'ARN of an AWS role'],
   ['spec.aws.roleARN', aws({ roleARN: 'arn:aws:iam::123456789012:user/orders' }), 'user', 'ARN of an AWS role'],
   ['spec.aws.roleARN', aws({ roleARN: 'arn:aws:iam::123456789012:role/a/' }), 'role/a/', 'ARN of an AWS role'],
-  ['spec.aws.roleARN', aws({ roleARN: `arn:aws:iam::123456789012:role/${'a'.repeat(65)}` }), 'aaa', 'ARN of an AWS role'],
-  ['spec.aws.roleARN', aws({ roleARN: `arn:aws:iam::123456789012:role/${'a/'.repeat(1020)}a` }), 'a/a', 'ARN of an AWS role'],
+  [
+    'spec.aws.roleARN',
+    aws({ roleARN: `arn:aws:iam::123456789012:role/${'a'.repeat(65)}` }),
+    'aaa',
+    'ARN of an AWS role',
+  ],
+  [
+    'spec.aws.roleARN',
+    aws({ roleARN: `arn:aws:iam::123456789012:role/${'a/'.repeat(1020)}a` }),
+    'a/a',
+    'ARN of an AWS role',
+  ],
   ['spec.aws.region', aws({ region: 'x@host/#' }), '"x@host/#"', 'AWS region'],
   ['spec.aws.region', aws({ region: 'eu-west-1\ncredential_process = x' }), '\\n', 'AWS region'],
   ['spec.aws.region', aws({ region: `eu-${'x'.repeat(62)}` }), '"eu-', 'AWS region'],
   ['spec.aws.audience', aws({ audience: 'a b' }), '"a b"', 'audience'],
   ['spec.aws.audience', aws({ audience: '' }), '""', 'audience'],
   ['spec.aws.endpointType', aws({ endpointType: 'Global' as never }), '"Global"', 'use Regional, FIPS'],
-  ['spec.aws.endpointType', aws({ endpointType: 'FIPS', endpoint: 'https://x' }), '"FIPS"', 'remove it or spec.aws.endpoint'],
+  [
+    'spec.aws.endpointType',
+    aws({ endpointType: 'FIPS', endpoint: 'https://x' }),
+    '"FIPS"',
+    'remove it or spec.aws.endpoint',
+  ],
   ['spec.aws.policyARNs', aws({ policyARNs: Array.from({ length: 11 }, () => 'x') }), '11', 'at most 10'],
   ['spec.aws.policyARNs[1]', aws({ policyARNs: ['arn:aws:iam::aws:policy/A', 'A'] }), '"A"', 'managed policy'],
-  ['spec.aws.policyARNs[0]', aws({ policyARNs: [`arn:aws:iam::aws:policy/${'a/'.repeat(260)}a`] }), 'a/a', 'managed policy'],
+  [
+    'spec.aws.policyARNs[0]',
+    aws({ policyARNs: [`arn:aws:iam::aws:policy/${'a/'.repeat(260)}a`] }),
+    'a/a',
+    'managed policy',
+  ],
   ['spec.aws.sessionPolicy', aws({ sessionPolicy: 'x'.repeat(2049) }), '2049 characters', 'at most 2048'],
   ['spec.aws.sessionPolicy', aws({ sessionPolicy: '{"a":"é"}' }), 'é', 'printable ASCII'],
   ['spec.aws.sessionPolicy', aws({ sessionPolicy: '{"a":' }), '{', 'one JSON object'],
@@ -102,7 +131,12 @@ const violations: readonly (readonly [string, Partial<WorkloadCredentialSpec>, s
   ['spec.secret.name', secret({ name: 'A' }), '"A"', 'legal Secret name'],
   ['spec.secret.name', secret({ name: 'a'.repeat(254) }), '"aaa', 'legal Secret name'],
   ['spec.secret.formats', secret({ formats: [] }), '[]', 'leave it out for Files'],
-  ['spec.secret.formats', secret({ formats: ['Files', 'constructor' as never] }), '"constructor"', 'name one or more of Files'],
+  [
+    'spec.secret.formats',
+    secret({ formats: ['Files', 'constructor' as never] }),
+    '"constructor"',
+    'name one or more of Files',
+  ],
   ['spec.secret.mountPath', secret({ mountPath: '/x; touch P' }), '/x; touch P', 'absolute path'],
   ['spec.secret.mountPath', secret({ mountPath: 'x' }), '"x"', 'absolute path'],
   ['spec.secret.mountPath', secret({ mountPath: '/x/' }), '"/x/"', 'absolute path'],
@@ -114,21 +148,51 @@ const violations: readonly (readonly [string, Partial<WorkloadCredentialSpec>, s
   ['spec.secret.data[a/b]', secret({ data: { 'a/b': '' } }), '"a/b"', 'use a key of letters'],
   ['spec.secret.data[..x]', secret({ data: { '..x': '' } }), '"..x"', 'use a key of letters'],
   ['spec.secret.data[.]', secret({ data: { '.': '' } }), '"."', 'use a key of letters'],
-  ['spec.secret.data[config]', secret({ formats: ['Environment'], data: { config: '' } }), 'config', 'the formats write this one'],
+  [
+    'spec.secret.data[config]',
+    secret({ formats: ['Environment'], data: { config: '' } }),
+    'config',
+    'the formats write this one',
+  ],
   ['spec.secret.data[credentials]', secret({ data: { credentials: '' } }), 'credentials', 'the formats write this one'],
-  ['spec.secret.data[credentials.json]', secret({ formats: ['StaticFile'], data: { 'credentials.json': '' } }), 'json', 'the formats write this one'],
+  [
+    'spec.secret.data[credentials.json]',
+    secret({ formats: ['StaticFile'], data: { 'credentials.json': '' } }),
+    'json',
+    'the formats write this one',
+  ],
   ['spec.secret.data[config.json]', secret({ data: { 'config.json': '' } }), 'json', 'the formats write this one'],
-  ['spec.secret.data[AWS_PROFILE]', secret({ formats: ['Environment'], data: { AWS_PROFILE: '' } }), 'AWS_PROFILE', 'Environment writes those of this prefix'],
+  [
+    'spec.secret.data[AWS_REGION]',
+    secret({ formats: ['Environment'], data: { AWS_REGION: '' } }),
+    'AWS_REGION',
+    'Environment writes those of this prefix',
+  ],
   ['spec.secret.data[a]', secret({ data: { a: 'x'.repeat(4097) } }), '4097 characters', 'at most 4096'],
   ['spec.secret.data[a]', secret({ data: { a: '{{ password }}' } }), '{{ password }}', '{{ accessKeyId }}'],
   ['spec.secret.data[a]', secret({ data: { a: '{{accessKeyId}}' } }), '{{accessKeyId}}', 'only the placeholders'],
   ['spec.secret.data[a]', secret({ data: { a: '{{ accessKeyId | base64 }}' } }), 'base64', 'only the placeholders'],
   ['spec.secret.labels', secret({ labels: many(33) }), '33 keys', 'at most 32'],
   ['spec.secret.labels[a b]', secret({ labels: { 'a b': '' } }), '"a b"', 'legal key'],
-  ['spec.secret.labels[argocd.argoproj.io/secret-type]', secret({ labels: { 'argocd.argoproj.io/secret-type': 'cluster' } }), 'argocd', '(app.kubernetes.io)'],
-  ['spec.secret.labels[workloadcredentials.io/name]', secret({ labels: { 'workloadcredentials.io/name': 'x' } }), 'name', 'the operator writes those'],
+  [
+    'spec.secret.labels[argocd.argoproj.io/secret-type]',
+    secret({ labels: { 'argocd.argoproj.io/secret-type': 'cluster' } }),
+    'argocd',
+    '(app.kubernetes.io)',
+  ],
+  [
+    'spec.secret.labels[workloadcredentials.io/name]',
+    secret({ labels: { 'workloadcredentials.io/name': 'x' } }),
+    'name',
+    'the operator writes those',
+  ],
   ['spec.secret.labels[/x]', secret({ labels: { '/x': '' } }), '"/x"', 'without a domain'],
-  ['spec.secret.labels[app.kubernetes.io/a/b]', secret({ labels: { 'app.kubernetes.io/a/b': '' } }), 'a/b', 'legal key'],
+  [
+    'spec.secret.labels[app.kubernetes.io/a/b]',
+    secret({ labels: { 'app.kubernetes.io/a/b': '' } }),
+    'a/b',
+    'legal key',
+  ],
   ['spec.secret.labels[team]', secret({ labels: { team: 'a b' } }), '"a b"', 'Kubernetes label'],
   ['spec.secret.annotations[x.io/a]', secret({ annotations: { 'x.io/a': '' } }), 'x.io', 'ask its administrator'],
   ['spec.secret.annotations[a]', secret({ annotations: { a: 'x'.repeat(4097) } }), 'xxx', 'Kubernetes annotation'],
@@ -169,8 +233,27 @@ test('an empty role chain is none', () => {
   assert.equal(aResolved(aws({ roleChain: [] })).exchange.roleARN, ROLE_ARN);
 });
 
-test('AWS names of variables are free where the format Environment does not write them', () => {
-  assert.equal(aResolved(secret({ data: { AWS_PROFILE: 'x' } })).secret.data['AWS_PROFILE'], 'x');
+test("AWS's names of keys, tokens and regions are free where the format Environment does not write them", () => {
+  for (const key of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_DEFAULT_REGION']) {
+    assert.equal(aResolved(secret({ data: { [key]: 'x' } })).secret.data[key], 'x');
+  }
+});
+
+test('a key that acts in a program, or sends it elsewhere, is refused whatever the formats are', () => {
+  const keys = [
+    'LD_PRELOAD',
+    'NODE_OPTIONS',
+    'PYTHONPATH',
+    'PATH',
+    'https_proxy',
+    'AWS_PROFILE',
+    'AWS_ENDPOINT_URL_STS',
+  ];
+  for (const key of keys) {
+    const { violation } = resolve(aCredential({ spec: secret({ data: { [key]: '{{ accessKeyId }}' } }) }), []);
+    assert.equal(violation?.code, 'InvalidSpec', key);
+    assert.match(violation.message, new RegExp(`spec.secret.data\\[${key}\\]`));
+  }
 });
 
 test('keys of our own domain are refused even where the administrator lists it', () => {
@@ -192,28 +275,71 @@ test('a failure that is no violation is not swallowed', () => {
 
 /** Texts that try to break out, mixed with legal ones. */
 const hostile = fc.oneof(
-  fc.constantFrom('\n', '\r', '"', "'", '; touch P', '$(id)', '`id`', '\\', '#', '%', '\u2028', '\0', ' ', '//', '..', '{{ x }}'),
+  fc.constantFrom(
+    '\n',
+    '\r',
+    '"',
+    "'",
+    '; touch P',
+    '$(id)',
+    '`id`',
+    '\\',
+    '#',
+    '%',
+    '\u2028',
+    '\0',
+    ' ',
+    '//',
+    '..',
+    '{{ x }}',
+  ),
   fc.string({ unit: 'binary' }),
 );
 const mixed = (legal: string): fc.Arbitrary<string> =>
-  fc.oneof({ weight: 2, arbitrary: fc.constant(legal) }, hostile, hostile.map((text) => legal + text), hostile.map((text) => text + legal));
+  fc.oneof(
+    { weight: 2, arbitrary: fc.constant(legal) },
+    hostile,
+    hostile.map((text) => legal + text),
+    hostile.map((text) => text + legal),
+  );
 
 test('no value that is accepted can end its line, its quote or its argument in a file of the Secret', () => {
   let accepted = 0;
-  const values = fc.record({ mountPath: mixed('/home/app/.aws'), region: mixed('eu-west-1'), roleARN: mixed(ROLE_ARN), name: mixed('orders') });
+  const values = fc.record({
+    mountPath: mixed('/home/app/.aws'),
+    region: mixed('eu-west-1'),
+    roleARN: mixed(ROLE_ARN),
+    name: mixed('orders'),
+  });
   fc.assert(
     fc.property(values, ({ mountPath, region, roleARN, name }) => {
-      const spec = { aws: { roleARN, region }, secret: { mountPath, formats: ['Files', 'StaticFile', 'Environment'], data: { j: '["{{ roleArn }}","{{ region }}"]' } } as const };
+      const spec = {
+        aws: { roleARN, region },
+        secret: {
+          mountPath,
+          formats: ['Files', 'StaticFile', 'Environment'],
+          data: { j: '["{{ roleArn }}","{{ region }}"]' },
+        } as const,
+      };
       const { resolved } = resolve(aCredential({ spec, name }), DOMAINS);
       if (resolved === undefined) {
         return;
       }
       accepted += 1;
       const data = renderData(resolved.exchange, resolved.secret, { ...PARTS, expiration: '2026-11-22T13:00:00Z' });
-      assert.match(data['config'] ?? '', /^\[default\]\nregion = [a-z0-9-]+\ncredential_process = cat [A-Za-z0-9._/-]+\/credentials\.json\n$/);
+      assert.match(
+        data['config'] ?? '',
+        /^\[default\]\nregion = [a-z0-9-]+\ncredential_process = cat [A-Za-z0-9._/-]+\/credentials\.json\n$/,
+      );
       assert.match(data['AWS_REGION'] ?? '', /^[a-z0-9-]+$/);
       assert.deepEqual(JSON.parse(data['j'] ?? ''), [roleARN, region]);
-      assert.deepEqual(Object.keys(JSON.parse(data['credentials.json'] ?? '') as object), ['Version', 'AccessKeyId', 'SecretAccessKey', 'SessionToken', 'Expiration']);
+      assert.deepEqual(Object.keys(JSON.parse(data['credentials.json'] ?? '') as object), [
+        'Version',
+        'AccessKeyId',
+        'SecretAccessKey',
+        'SessionToken',
+        'Expiration',
+      ]);
     }),
     { numRuns: 2000 },
   );
@@ -222,4 +348,26 @@ test('no value that is accepted can end its line, its quote or its argument in a
 
 test('the placeholders are the six that the CRD names', () => {
   assert.deepEqual(PLACEHOLDERS, ['accessKeyId', 'secretAccessKey', 'sessionToken', 'expiration', 'region', 'roleArn']);
+});
+
+interface Case {
+  readonly name: string;
+  readonly object: WorkloadCredential;
+}
+const cases = (file: string): readonly Case[] =>
+  load(readFileSync(new URL(`../../fixtures/${file}.yaml`, import.meta.url), 'utf8')) as Case[];
+
+test('what the CRD accepts is never InvalidSpec', () => {
+  for (const { name, object } of cases('good-specs')) {
+    assert.notEqual(resolve(object, DOMAINS).violation?.code, 'InvalidSpec', name);
+  }
+});
+
+/** The provider judges endpoints, each for its cloud; a set that names something twice means the same as once. */
+const JUDGED_ELSEWHERE = /^(an endpoint (without scheme|over plain http|with a (user|fragment))|the same .* twice)$/;
+
+test('what the CRD refuses is refused here too, should an older CRD have let it through', () => {
+  for (const { name, object } of cases('bad-specs').filter((bad) => !JUDGED_ELSEWHERE.test(bad.name))) {
+    assert.notEqual(resolve(object, DOMAINS).violation, undefined, name);
+  }
 });

@@ -21,18 +21,58 @@ const invalid = { spec: { durationSeconds: 1 } };
 const table: readonly (readonly [string, ObservedChange, string | undefined, RegExp])[] = [
   ['nothing stands in the way of a good resource', {}, undefined, /^$/],
   ['a wrong spec is told by its field', invalid, 'InvalidSpec', /^spec\.durationSeconds is 1:/],
-  ['an unsupported cloud is NotSupported', { spec: { aws: undefined as never, volcengine: { roleTRN: 'x', region: 'x' } } }, 'NotSupported', /^spec\.volcengine is not supported/],
-  ['an older resource of the same Secret keeps it', { contender: 'first' }, 'SecretInUse', /"orders" is already written by the older WorkloadCredential "first"/],
-  ['an endpoint or audience that may not be used is told in the words of the provider', { endpointRefusal: refused }, 'EndpointNotAllowed', /^not there$/],
-  ['a missing ServiceAccount is told with the command that creates it', { serviceAccount: undefined }, 'ServiceAccountNotFound', /kubectl create serviceaccount orders -n shop/],
-  ['a missing consent is told with the command that gives it', { serviceAccount: aServiceAccount('') }, 'ServiceAccountNotAllowed', /kubectl annotate serviceaccount orders -n shop --overwrite workloadcredentials\.io\/allow=orders$/],
-  ['a consent to others is kept by that command', { serviceAccount: aServiceAccount('a, b') }, 'ServiceAccountNotAllowed', /allow=a,b,orders$/],
+  [
+    'an unsupported cloud is NotSupported',
+    { spec: { aws: undefined as never, volcengine: { roleTRN: 'x', region: 'x' } } },
+    'NotSupported',
+    /^spec\.volcengine is not supported/,
+  ],
+  [
+    'an older resource of the same Secret keeps it',
+    { contender: 'first' },
+    'SecretInUse',
+    /"orders" is already written by the older WorkloadCredential "first"/,
+  ],
+  [
+    'an endpoint or audience that may not be used is told in the words of the provider',
+    { endpointRefusal: refused },
+    'EndpointNotAllowed',
+    /^not there$/,
+  ],
+  [
+    'a missing ServiceAccount is told with the command that creates it',
+    { serviceAccount: undefined },
+    'ServiceAccountNotFound',
+    /kubectl create serviceaccount orders -n shop/,
+  ],
+  [
+    'a missing consent is told with the command that gives it',
+    { serviceAccount: aServiceAccount('') },
+    'ServiceAccountNotAllowed',
+    /kubectl annotate serviceaccount orders -n shop --overwrite workloadcredentials\.io\/allow=orders$/,
+  ],
+  [
+    'a consent to others is kept by that command',
+    { serviceAccount: aServiceAccount('a, b') },
+    'ServiceAccountNotAllowed',
+    /allow=a,b,orders$/,
+  ],
   ['consent to one of several is consent', { serviceAccount: aServiceAccount('a, orders ,b') }, undefined, /^$/],
   ['consent to all is consent', { serviceAccount: aServiceAccount('*') }, undefined, /^$/],
-  ['consent to a longer name is none', { serviceAccount: aServiceAccount('orders-2') }, 'ServiceAccountNotAllowed', /allow=orders-2,orders$/],
+  [
+    'consent to a longer name is none',
+    { serviceAccount: aServiceAccount('orders-2') },
+    'ServiceAccountNotAllowed',
+    /allow=orders-2,orders$/,
+  ],
   ['a pattern is no consent', { serviceAccount: aServiceAccount('ord*') }, 'ServiceAccountNotAllowed', /allow=orders$/],
   ['a wrong spec comes before a rival', { ...invalid, contender: 'first' }, 'InvalidSpec', /^spec/],
-  ['an endpoint comes before the ServiceAccount', { endpointRefusal: refused, serviceAccount: undefined }, 'EndpointNotAllowed', /^not there$/],
+  [
+    'an endpoint comes before the ServiceAccount',
+    { endpointRefusal: refused, serviceAccount: undefined },
+    'EndpointNotAllowed',
+    /^not there$/,
+  ],
 ];
 for (const [sentence, change, code, words] of table) {
   test(sentence, () => {
@@ -50,13 +90,19 @@ test('without --require-consent no consent is asked for, but the ServiceAccount 
 
 test('the command holds names only, whatever the annotation says', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.string().map((text) => `a,${text}; touch P,$(id),\`id\`,b`)), (annotation) => {
-      const observed = anObserved({ serviceAccount: aServiceAccount(annotation) });
-      const message = serviceAccountDoesNotAllow(observed, SETTINGS)?.message;
-      if (message !== undefined) {
-        assert.match(message, /workloadcredentials\.io\/allow=[a-z0-9,-]+$/);
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string(),
+        fc.string().map((text) => `a,${text}; touch P,$(id),\`id\`,b`),
+      ),
+      (annotation) => {
+        const observed = anObserved({ serviceAccount: aServiceAccount(annotation) });
+        const message = serviceAccountDoesNotAllow(observed, SETTINGS)?.message;
+        if (message !== undefined) {
+          assert.match(message, /workloadcredentials\.io\/allow=[a-z0-9,-]+$/);
+        }
+      },
+    ),
   );
 });
 

@@ -24,9 +24,17 @@ const table: readonly (readonly [string, ObjectMeta, Ownership])[] = [
   ['our UID alone, as Retain writes it', unowned(ours).metadata, 'ours'],
   ['our UID, without the label', withMetadata(unowned(ours), { labels: {} }).metadata, 'ours'],
   ['our reference, being deleted', withMetadata(ours, going).metadata, 'collecting'],
-  ['our UID, but a controller of somebody else', withMetadata(ours, { ownerReferences: foreignController }).metadata, 'foreign'],
+  [
+    'our UID, but a controller of somebody else',
+    withMetadata(ours, { ownerReferences: foreignController }).metadata,
+    'foreign',
+  ],
   ['a former resource of our name', former.metadata, 'collecting'],
-  ['a former resource, whose own UID note was changed', withAnnotations(former, { [OWNER_UID]: 'x' }).metadata, 'foreign'],
+  [
+    'a former resource, whose own UID note was changed',
+    withAnnotations(former, { [OWNER_UID]: 'x' }).metadata,
+    'foreign',
+  ],
   ['a former resource, without its UID note', withAnnotations(former, { [OWNER_UID]: undefined }).metadata, 'foreign'],
   ['another resource of our kind', reference({ name: 'other' }), 'foreign'],
   ['another kind of our group', reference({ kind: 'Other' }), 'foreign'],
@@ -34,11 +42,19 @@ const table: readonly (readonly [string, ObjectMeta, Ownership])[] = [
   ['a later version of our group', reference({ apiVersion: 'workloadcredentials.io/v1' }), 'collecting'],
   ['a former resource, retained', unowned(former).metadata, 'abandoned'],
   ['a former resource, retained and being deleted', withMetadata(unowned(former), going).metadata, 'collecting'],
-  ['a retained Secret of another resource', withMetadata(unowned(former), { labels: { [LABEL_NAME]: 'x' } }).metadata, 'foreign'],
+  [
+    'a retained Secret of another resource',
+    withMetadata(unowned(former), { labels: { [LABEL_NAME]: 'x' } }).metadata,
+    'foreign',
+  ],
   ['a retained Secret without a label', withMetadata(unowned(former), { labels: {} }).metadata, 'foreign'],
   ['the label alone', { name: NAME, labels: { [LABEL_NAME]: NAME } }, 'foreign'],
   ['nothing', { name: NAME }, 'foreign'],
-  ['a reference that is no controller', { name: NAME, ownerReferences: [{ ...foreignController[0], uid: UID, controller: false } as OwnerReference] }, 'foreign'],
+  [
+    'a reference that is no controller',
+    { name: NAME, ownerReferences: [{ ...foreignController[0], uid: UID, controller: false } as OwnerReference] },
+    'foreign',
+  ],
 ];
 for (const [what, metadata, wanted] of table) {
   test(`a Secret with ${what} is ${wanted}`, () => {

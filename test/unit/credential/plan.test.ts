@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CredentialError } from '../../../src/credential/errors.ts';
 import type { KeyMemory } from '../../../src/credential/observed.ts';
-import { plan, type Plan } from '../../../src/credential/plan.ts';
+import { lastKnown, plan, type Plan } from '../../../src/credential/plan.ts';
 import { formatTime } from '../../../src/credential/record.ts';
 import { contestedDelayMs } from '../../../src/credential/schedule.ts';
 import {
@@ -76,7 +76,12 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
   ['a second plan right after the issue waits', {}, T0, 'wait'],
   // Each cause of an exchange.
   ['a new resource whose Secret is confirmed absent is issued', NEW, T0, 'issue: Absent'],
-  ['a Secret that is not in the cache is looked for before an exchange', { ...NEW, secret: ABSENT }, T0, 'look at absence'],
+  [
+    'a Secret that is not in the cache is looked for before an exchange',
+    { ...NEW, secret: ABSENT },
+    T0,
+    'look at absence',
+  ],
   ['a credential that is due is issued at once, from the cache', {}, DUE, 'issue: Due'],
   ['an ended credential is issued', {}, ENDED, 'issue: Expired'],
   ['a changed request is issued', CHANGED, LATER, 'issue: Changed'],
@@ -88,7 +93,12 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     LATER,
     'wait',
   ],
-  ['another request is issued', { ...REQUEST, secret: cached(aSecret({ refreshHandled: 'two' })) }, LATER, 'issue: Requested'],
+  [
+    'another request is issued',
+    { ...REQUEST, secret: cached(aSecret({ refreshHandled: 'two' })) },
+    LATER,
+    'issue: Requested',
+  ],
   ['damaged data are issued anew', { secret: live(DAMAGED) }, LATER, 'issue: Damaged'],
   [
     'a record without an owner UID is not believed',
@@ -104,26 +114,61 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     LATER,
     'look at content',
   ],
-  ['another Secret of the same version is looked at', { secret: cached(withMetadata(aSecret(), { uid: 'x' })) }, LATER, 'look at content'],
+  [
+    'another Secret of the same version is looked at',
+    { secret: cached(withMetadata(aSecret(), { uid: 'x' })) },
+    LATER,
+    'look at content',
+  ],
   ['a Secret of which status knows nothing is looked at', { status: undefined }, LATER, 'look at content'],
-  ['a Secret that is to be rendered otherwise is looked at', { spec: { secret: { formats: ['Environment'] } } }, LATER, 'look at content'],
+  [
+    'a Secret that is to be rendered otherwise is looked at',
+    { spec: { secret: { formats: ['Environment'] } } },
+    LATER,
+    'look at content',
+  ],
   [
     'a render-hash of another version counts as equal',
     { secret: cached(aSecret({ renderHash: 'v0.x' })) },
     LATER,
     'wait',
   ],
-  ['a request-hash of another version issues nothing: an upgrade is no stampede', { secret: cached(aSecret({ requestHash: 'v0.x' })) }, LATER, 'wait'],
+  [
+    'a request-hash of another version issues nothing: an upgrade is no stampede',
+    { secret: cached(aSecret({ requestHash: 'v0.x' })) },
+    LATER,
+    'wait',
+  ],
   // Repair.
   ['a drifted Secret with intact data is repaired without an exchange', { secret: live(DRIFTED) }, LATER, 'repair'],
-  ['a Secret to be rendered otherwise is repaired without an exchange', { spec: { secret: { formats: ['Environment'] } }, secret: live(aSecret()) }, LATER, 'repair'],
+  [
+    'a Secret to be rendered otherwise is repaired without an exchange',
+    { spec: { secret: { formats: ['Environment'] } }, secret: live(aSecret()) },
+    LATER,
+    'repair',
+  ],
   ['a drifted Secret that is due is issued: that repairs it too', { secret: live(DRIFTED) }, DUE, 'issue: Due'],
   ['a Secret of ours without label or reference is taken back', { secret: live(unowned(DRIFTED)) }, LATER, 'repair'],
-  ['a Secret without our label has left the cache: while status says that it lives, it is looked for', { secret: ABSENT }, LATER, 'look at absence'],
+  [
+    'a Secret without our label has left the cache: while status says that it lives, it is looked for',
+    { secret: ABSENT },
+    LATER,
+    'look at absence',
+  ],
   // Ownership.
   ["somebody else's Secret is left alone", { ...NEW, secret: live(FOREIGN) }, LATER, 'refuse: SecretConflict'],
-  ['a Secret of a former resource is waited for', { ...NEW, secret: live(COLLECTING) }, LATER, 'refuse: SecretTerminating'],
-  ['our Secret that is being deleted is waited for', { secret: live(withMetadata(aSecret(), { deletionTimestamp: 'x' })) }, LATER, 'refuse: SecretTerminating'],
+  [
+    'a Secret of a former resource is waited for',
+    { ...NEW, secret: live(COLLECTING) },
+    LATER,
+    'refuse: SecretTerminating',
+  ],
+  [
+    'our Secret that is being deleted is waited for',
+    { secret: live(withMetadata(aSecret(), { deletionTimestamp: 'x' })) },
+    LATER,
+    'refuse: SecretTerminating',
+  ],
   ['a retained Secret of a former resource is taken', { ...NEW, secret: live(ABANDONED) }, LATER, 'issue: Damaged'],
   ["somebody else's Secret with our label is looked at", { ...NEW, secret: cached(FOREIGN) }, LATER, 'look at content'],
   [
@@ -144,25 +189,85 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     LATER,
     'wait, wanting',
   ],
+  [
+    "somebody else's Secret that was in the cache and has gone does not wait",
+    {
+      status: aFailedStatus('SecretConflict', { timeMs: LATER }),
+      secret: ABSENT,
+      memory: { conflictIsCached: true },
+    },
+    LATER,
+    'look at absence',
+  ],
+  [
+    "somebody else's Secret that is still in the cache waits",
+    {
+      status: aFailedStatus('SecretConflict', { timeMs: LATER }),
+      secret: cached(FOREIGN),
+      memory: { conflictIsCached: true },
+    },
+    LATER,
+    'wait, wanting',
+  ],
   // The gates.
-  ['a wrong spec is refused, whatever is in the Secret', { spec: { durationSeconds: 1 } }, LATER, 'refuse: InvalidSpec'],
+  [
+    'a wrong spec is refused, whatever is in the Secret',
+    { spec: { durationSeconds: 1 } },
+    LATER,
+    'refuse: InvalidSpec',
+  ],
   ['the later of two writers of one Secret is refused', { contender: 'first' }, LATER, 'refuse: SecretInUse'],
   ['a suspended resource that is not due waits', SUSPENDED, LATER, 'wait'],
   ['a suspended resource that is due makes no exchange', SUSPENDED, DUE, 'wait, wanting'],
   ['a suspended resource whose credential has ended makes no exchange', SUSPENDED, ENDED, 'wait, wanting'],
   ['a suspended new resource costs no look', { ...SUSPENDED, ...NEW, secret: ABSENT }, T0, 'wait, wanting'],
   ['a suspended resource is still repaired', { ...SUSPENDED, secret: live(DRIFTED) }, LATER, 'repair'],
-  ['a suspended resource that is due is still repaired, and still wants', { ...SUSPENDED, secret: live(DRIFTED) }, DUE, 'repair, wanting'],
-  ['a suspended resource whose Secret lost its label is looked for', { ...SUSPENDED, secret: ABSENT }, LATER, 'look at absence'],
+  [
+    'a suspended resource that is due is still repaired, and still wants',
+    { ...SUSPENDED, secret: live(DRIFTED) },
+    DUE,
+    'repair, wanting',
+  ],
+  [
+    'a suspended resource whose Secret lost its label is looked for',
+    { ...SUSPENDED, secret: ABSENT },
+    LATER,
+    'look at absence',
+  ],
   ['a suspended resource needs no consent', { ...SUSPENDED, ...NO_CONSENT }, LATER, 'wait'],
   ['without consent nothing is issued', { ...NEW, ...NO_CONSENT }, T0, 'refuse: ServiceAccountNotAllowed'],
-  ['without consent not even a look is made', { ...NEW, ...NO_CONSENT, secret: ABSENT }, T0, 'refuse: ServiceAccountNotAllowed'],
-  ['a consent that was taken back is told before the credential is due', NO_CONSENT, LATER, 'refuse: ServiceAccountNotAllowed'],
-  ['without consent a drifted Secret is still repaired', { ...NO_CONSENT, secret: live(DRIFTED) }, LATER, 'repair, wanting'],
+  [
+    'without consent not even a look is made',
+    { ...NEW, ...NO_CONSENT, secret: ABSENT },
+    T0,
+    'refuse: ServiceAccountNotAllowed',
+  ],
+  [
+    'a consent that was taken back is told before the credential is due',
+    NO_CONSENT,
+    LATER,
+    'refuse: ServiceAccountNotAllowed',
+  ],
+  [
+    'without consent a drifted Secret is still repaired',
+    { ...NO_CONSENT, secret: live(DRIFTED) },
+    LATER,
+    'repair, wanting',
+  ],
   ['without a ServiceAccount nothing is issued', { serviceAccount: undefined }, DUE, 'refuse: ServiceAccountNotFound'],
-  ['an endpoint that may not be used stops the exchange', { endpointRefusal: new CredentialError('EndpointNotAllowed', 'm') }, DUE, 'refuse: EndpointNotAllowed'],
+  [
+    'an endpoint that may not be used stops the exchange',
+    { endpointRefusal: new CredentialError('EndpointNotAllowed', 'm') },
+    DUE,
+    'refuse: EndpointNotAllowed',
+  ],
   // Back-off, from status only.
-  ['a failure of a moment ago is waited for, also by a process that has just started', failing(1, DUE - 59 * SECOND), DUE, 'wait, wanting'],
+  [
+    'a failure of a moment ago is waited for, also by a process that has just started',
+    failing(1, DUE - 59 * SECOND),
+    DUE,
+    'wait, wanting',
+  ],
   ['a failure is repeated in its time', failing(1, DUE - 60 * SECOND), DUE, 'issue: Due'],
   ['many failures wait longer, at most a fifth of what is left', failing(9, DUE - 3 * MINUTE), DUE, 'wait, wanting'],
   ['a new generation does not wait', { ...failing(1, LATER), ...CHANGED, generation: 2 }, LATER, 'issue: Changed'],
@@ -175,40 +280,124 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
   ],
   ['a refusal that is gone does not wait', failing(3, DUE, 'ServiceAccountNotAllowed'), DUE, 'issue: Due'],
   ['a reason of another version does not wait', failing(3, DUE, 'SomethingNew'), DUE, 'issue: Due'],
-  ['a failure whose time cannot be read does not wait', { status: aStatus({ consecutiveFailures: 1, lastFailure: { time: 'x', reason: 'AccessDenied', message: '' } }) }, DUE, 'issue: Due'],
-  ['a failure that was followed by a success does not wait', { status: aStatus(aFailedStatus('AccessDenied', { count: 0, timeMs: DUE })) }, DUE, 'issue: Due'],
-  ['a wait that was asked for holds without a failure', { memory: { retryNotBeforeMs: DUE + 1 } }, DUE, 'wait, wanting'],
-  ['a wait that was asked for holds for a new generation too', { ...CHANGED, generation: 2, memory: { retryNotBeforeMs: LATER + 1 } }, LATER, 'wait, wanting'],
+  [
+    'a failure whose time cannot be read does not wait',
+    { status: aStatus({ consecutiveFailures: 1, lastFailure: { time: 'x', reason: 'AccessDenied', message: '' } }) },
+    DUE,
+    'issue: Due',
+  ],
+  [
+    'a failure that was followed by a success does not wait',
+    { status: aStatus(aFailedStatus('AccessDenied', { count: 0, timeMs: DUE })) },
+    DUE,
+    'issue: Due',
+  ],
+  [
+    'a wait that was asked for holds without a failure',
+    { memory: { retryNotBeforeMs: DUE + 1 } },
+    DUE,
+    'wait, wanting',
+  ],
+  [
+    'a wait that was asked for holds for a new generation too',
+    { ...CHANGED, generation: 2, memory: { retryNotBeforeMs: LATER + 1 } },
+    LATER,
+    'wait, wanting',
+  ],
   ['a wait that was asked for ends', { memory: { retryNotBeforeMs: DUE } }, DUE, 'issue: Due'],
-  ['a drifted Secret is repaired while a failure is waited for, and the failure stands', { ...failing(1, DUE), secret: live(DRIFTED) }, DUE, 'repair, wanting'],
+  [
+    'a drifted Secret is repaired while a failure is waited for, and the failure stands',
+    { ...failing(1, DUE), secret: live(DRIFTED) },
+    DUE,
+    'repair, wanting',
+  ],
   // A credential in hand.
-  ['a credential that could not be written is written, without another exchange', { ...NEW, memory: held() }, LATER, 'write'],
+  [
+    'a credential that could not be written is written, without another exchange',
+    { ...NEW, memory: held() },
+    LATER,
+    'write',
+  ],
   ['a credential in hand does not skip the look', { ...NEW, secret: ABSENT, memory: held() }, LATER, 'look at absence'],
   ['a credential of another request is not written', { ...NEW, ...CHANGED, memory: held() }, LATER, 'issue: Absent'],
   ['a credential past half of its life is not written', { ...NEW, memory: held() }, T0 + 30 * MINUTE, 'issue: Absent'],
-  ['a credential that answers no request is not written for one', { ...REQUEST, memory: held({ issueTimeMs: LATER }) }, LATER, 'issue: Requested'],
-  ['a credential that answers the request is written', { ...REQUEST, memory: held({ issueTimeMs: LATER }, 'one') }, LATER, 'write'],
+  [
+    'a credential that answers no request is not written for one',
+    { ...REQUEST, memory: held({ issueTimeMs: LATER }) },
+    LATER,
+    'issue: Requested',
+  ],
+  [
+    'a credential that answers the request is written',
+    { ...REQUEST, memory: held({ issueTimeMs: LATER }, 'one') },
+    LATER,
+    'write',
+  ],
   [
     'a credential that ends before the one in the Secret is not written',
     { memory: held({ issueTimeMs: DUE, expirationTimeMs: T0 + HOUR - SECOND }) },
     DUE,
     'issue: Due',
   ],
-  ['a credential that ends later is written', { memory: held({ issueTimeMs: DUE, expirationTimeMs: T0 + HOUR }) }, DUE, 'write'],
-  // Contested.
-  ['a Secret that was damaged for the first time is issued at once', { secret: live(DAMAGED) }, LATER, 'issue: Damaged'],
-  ['a Secret that is damaged again is contested', { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER - 59 * SECOND } } }, LATER, 'refuse: SecretContested'],
-  ['a contested Secret gets its credential after a minute', { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER - 60 * SECOND } } }, LATER, 'issue: Damaged'],
-  ['a Secret that is deleted again is contested', { secret: GONE, memory: { contest: { repairs: 1, lastTimeMs: LATER } } }, LATER, 'refuse: SecretContested'],
-  ['a Secret that was never written is not contested', { ...NEW, memory: { contest: { repairs: 1, lastTimeMs: LATER } } }, LATER, 'issue: Absent'],
-  ['a contest does not hold up a credential that is due', { memory: { contest: { repairs: 9, lastTimeMs: DUE } } }, DUE, 'issue: Due'],
   [
-    'a contest keeps its own pace, not that of the failures before',
-    { status: aStatus(aFailedStatus('SecretContested', { count: 9, timeMs: LATER })), secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER - MINUTE } } },
+    'a credential that ends later is written',
+    { memory: held({ issueTimeMs: DUE, expirationTimeMs: T0 + HOUR }) },
+    DUE,
+    'write',
+  ],
+  // Contested.
+  [
+    'a Secret that was damaged for the first time is issued at once',
+    { secret: live(DAMAGED) },
     LATER,
     'issue: Damaged',
   ],
-  ['a contest that a restart forgot still waits as a denial', { ...failing(1, LATER, 'SecretContested'), secret: live(DAMAGED) }, LATER, 'wait, wanting'],
+  [
+    'a Secret that is damaged again is contested',
+    { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER - 59 * SECOND } } },
+    LATER,
+    'refuse: SecretContested',
+  ],
+  [
+    'a contested Secret gets its credential after a minute',
+    { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER - 60 * SECOND } } },
+    LATER,
+    'issue: Damaged',
+  ],
+  [
+    'a Secret that is deleted again is contested',
+    { secret: GONE, memory: { contest: { repairs: 1, lastTimeMs: LATER } } },
+    LATER,
+    'refuse: SecretContested',
+  ],
+  [
+    'a Secret that was never written is not contested',
+    { ...NEW, memory: { contest: { repairs: 1, lastTimeMs: LATER } } },
+    LATER,
+    'issue: Absent',
+  ],
+  [
+    'a contest does not hold up a credential that is due',
+    { memory: { contest: { repairs: 9, lastTimeMs: DUE } } },
+    DUE,
+    'issue: Due',
+  ],
+  [
+    'a contest keeps its own pace, not that of the failures before',
+    {
+      status: aStatus(aFailedStatus('SecretContested', { count: 9, timeMs: LATER })),
+      secret: live(DAMAGED),
+      memory: { contest: { repairs: 1, lastTimeMs: LATER - MINUTE } },
+    },
+    LATER,
+    'issue: Damaged',
+  ],
+  [
+    'a contest that a restart forgot still waits as a denial',
+    { ...failing(1, LATER, 'SecretContested'), secret: live(DAMAGED) },
+    LATER,
+    'wait, wanting',
+  ],
 ];
 for (const [sentence, change, nowMs, wanted] of table) {
   test(sentence, () => {
@@ -245,10 +434,20 @@ for (const [sentence, change, nowMs, wanted] of [
   ['a refusal without a credential needs no timer: an event wakes it', { ...NEW, ...NO_CONSENT }, T0, undefined],
   ['a wrong spec needs no timer', { spec: { durationSeconds: 1 } }, LATER, undefined],
   ['a failure wakes at its retry', failing(1, DUE), DUE, DUE + MINUTE],
-  ['a failure wakes when the credential ends, if that is sooner', failing(1, ENDED - 30 * SECOND), ENDED - 10 * SECOND, ENDED],
+  [
+    'a failure wakes when the credential ends, if that is sooner',
+    failing(1, ENDED - 30 * SECOND),
+    ENDED - 10 * SECOND,
+    ENDED,
+  ],
   ['a wait that was asked for wakes when it is over', { memory: { retryNotBeforeMs: DUE + 7 } }, DUE, DUE + 7],
   ['a repair wakes as what it stands before: the refresh', { secret: live(DRIFTED) }, LATER, refreshAt()],
-  ['a repair wakes as what it stands before: the retry', { ...failing(1, DUE), secret: live(DRIFTED) }, DUE, DUE + MINUTE],
+  [
+    'a repair wakes as what it stands before: the retry',
+    { ...failing(1, DUE), secret: live(DRIFTED) },
+    DUE,
+    DUE + MINUTE,
+  ],
   ['a conflict wakes after a minute', { ...NEW, secret: live(FOREIGN) }, LATER, LATER + MINUTE],
   [
     'a contested Secret wakes when it gets its credential',
@@ -263,7 +462,10 @@ for (const [sentence, change, nowMs, wanted] of [
 }
 
 test('a conflict is looked at when the plan said, since status tells the same time', () => {
-  const first = decide({ status: aFailedStatus('SecretConflict', { count: 3, timeMs: T0 }), secret: live(FOREIGN) }, LATER + 1);
+  const first = decide(
+    { status: aFailedStatus('SecretConflict', { count: 3, timeMs: T0 }), secret: live(FOREIGN) },
+    LATER + 1,
+  );
   const status = aFailedStatus('SecretConflict', { count: 4, timeMs: LATER + SECOND });
   const wakeAtMs = wakeOf(first) ?? 0;
   assert.equal(said(decide({ status, secret: ABSENT }, wakeAtMs - 1)), 'wait, wanting');
@@ -305,11 +507,21 @@ test('refusals name the Secret and say what to do', () => {
   const words: readonly (readonly [ObservedChange, RegExp])[] = [
     [{ ...NEW, secret: live(FOREIGN) }, /^Secret "orders" exists and does not belong .* Delete or rename it/],
     [{ ...NEW, secret: live(COLLECTING) }, /^Secret "orders" of the former WorkloadCredential .* still being deleted/],
-    [{ secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER } } }, /Secret "orders".*kubectl get secret orders -n shop --show-managed-fields/],
+    [
+      { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER } } },
+      /Secret "orders".*kubectl get secret orders -n shop --show-managed-fields/,
+    ],
   ];
   for (const [change, wanted] of words) {
     const decided = decide(change);
     assert.ok(decided.kind === 'refuse');
     assert.match(decided.error.message, wanted);
   }
+});
+
+test('when a look fails, the annotations in the cache are the last word, and not an established one', () => {
+  const known = lastKnown(anObserved({ secret: cached(DRIFTED) }), SETTINGS, LATER);
+  assert.deepEqual([known.established, known.live, known.record?.expirationTimeMs], [false, true, ENDED]);
+  assert.equal(lastKnown(anObserved(CHANGED), SETTINGS, LATER).live, false);
+  assert.equal(lastKnown(anObserved({ secret: GONE }), SETTINGS, LATER).record, undefined);
 });

@@ -4,10 +4,21 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Secret } from '../../../src/api/meta.ts';
 import { failureTimeMs, formatTime, parseTime, readRecord, verifyRecord } from '../../../src/credential/record.ts';
-import { aSecret, FORMER_UID, HOUR, MINUTE, SECOND, T0, UID, withAnnotations, withMetadata } from '../../support/builders.ts';
+import {
+  aSecret,
+  FORMER_UID,
+  HOUR,
+  MINUTE,
+  SECOND,
+  T0,
+  UID,
+  withAnnotations,
+  withMetadata,
+} from '../../support/builders.ts';
 
 const annotation = (name: string): string => `workloadcredentials.io/${name}`;
-const changed = (name: string, value: string | undefined): Secret => withAnnotations(aSecret(), { [annotation(name)]: value });
+const changed = (name: string, value: string | undefined): Secret =>
+  withAnnotations(aSecret(), { [annotation(name)]: value });
 
 test('an untouched Secret is believed, with its times and hashes', () => {
   const secret = aSecret({ refreshHandled: 'one' });

@@ -98,7 +98,12 @@ const latest: readonly (readonly [string, number, number | undefined, number])[]
   ['refreshBeforeSeconds makes it later', HOUR, 300, 55 / 60],
   ['refreshBeforeSeconds makes it earlier', 12 * HOUR, 5 * 3600, 7 / 12],
   ['refreshBeforeSeconds counts within half of the life', HOUR, 3500, 1 / 2],
-  ['refreshBeforeSeconds counts within half of the actual life, when STS gave less than was asked', 600 * SECOND, 500, 1 / 2],
+  [
+    'refreshBeforeSeconds counts within half of the actual life, when STS gave less than was asked',
+    600 * SECOND,
+    500,
+    1 / 2,
+  ],
 ];
 for (const [sentence, lifeMs, refreshBeforeSeconds, part] of latest) {
   test(sentence, () => {
@@ -212,7 +217,10 @@ test('retries of one failure are the same after a restart, and those of many res
 });
 
 test('a contested Secret gets a credential a minute, doubling to ten minutes', () => {
-  assert.deepEqual([0, 1, 2, 3, 4, 5, 100].map((repairs) => contestedDelayMs(repairs) / MINUTE), [1, 1, 2, 4, 8, 10, 10]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5, 100].map((repairs) => contestedDelayMs(repairs) / MINUTE),
+    [1, 1, 2, 4, 8, 10, 10],
+  );
 });
 
 const hourly = { issueTimeMs: T0, expirationTimeMs: T0 + HOUR };
@@ -221,7 +229,11 @@ const classes: readonly (readonly [string, Parameters<typeof urgency>, keyof typ
   ['no credential after a failure is a retry', [undefined, 1, T0], 'retry'],
   ['an expired credential without a failure is expired', [hourly, 0, T0 + HOUR], 'expired'],
   ['an expired credential after a failure is a retry', [hourly, 1, T0 + HOUR], 'retry'],
-  ['a live credential with under 10 minutes left is the most urgent', [hourly, 7, T0 + HOUR - 10 * MINUTE + 1], 'endangered'],
+  [
+    'a live credential with under 10 minutes left is the most urgent',
+    [hourly, 7, T0 + HOUR - 10 * MINUTE + 1],
+    'endangered',
+  ],
   ['a live credential with 10 minutes left is due', [hourly, 0, T0 + HOUR - 10 * MINUTE], 'due'],
   [
     'a live credential with under a sixth of its life left is the most urgent',

@@ -35,10 +35,18 @@ test('an audience may be one text, and what is not there is undefined', () => {
 for (const [what, bad, words] of [
   ['no issuer', { ...GOOD, iss: '' }, /names no issuer; set --service-account-issuer/],
   ['an issuer that is no text', { ...GOOD, iss: 5 }, /names no issuer/],
-  ['another subject', { ...GOOD, sub: 'system:serviceaccount:shop:other' }, /"system:serviceaccount:shop:other", not "system:serviceaccount:shop:orders"/],
+  [
+    'another subject',
+    { ...GOOD, sub: 'system:serviceaccount:shop:other' },
+    /"system:serviceaccount:shop:other", not "system:serviceaccount:shop:orders"/,
+  ],
   ['no subject', { ...GOOD, sub: undefined }, /subject "", not/],
   ['another audience', { ...GOOD, aud: ['other'] }, /audience "other", not only "sts\.amazonaws\.com"/],
-  ['a further audience', { ...GOOD, aud: ['sts.amazonaws.com', 'api'] }, /audience "sts\.amazonaws\.com", "api", not only/],
+  [
+    'a further audience',
+    { ...GOOD, aud: ['sts.amazonaws.com', 'api'] },
+    /audience "sts\.amazonaws\.com", "api", not only/,
+  ],
   ['no audience', { ...GOOD, aud: [] }, /audience none, not only/],
   ['a payload that is no JSON', 'not json', /names no issuer/],
   ['a payload that is no object', '"text"', /names no issuer/],

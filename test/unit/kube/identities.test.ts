@@ -147,7 +147,7 @@ describe('kubeconfigIdentity', () => {
     [
       'an unknown context',
       config('token: abc'),
-      /has no context "nope"; set current-context or pass --context/,
+      /has no context "nope"; set current-context to one that the file has/,
       'nope',
     ],
     ['an unknown user', config('token: abc'), /context "lost" names a user that is not in the file/, 'lost'],

@@ -1,0 +1,150 @@
+// Which keys an event wakes, and who of two writers of one Secret keeps it.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { PartialObjectMetadata } from '../../../src/api/meta.ts';
+import type { WorkloadCredential } from '../../../src/api/types.gen.ts';
+import {
+  CredentialIndex,
+  credentialHandler,
+  keyOf,
+  secretHandler,
+  serviceAccountHandler,
+  splitKey,
+} from '../../../src/controller/mappers.ts';
+import { aCredential } from '../../support/builders.ts';
+
+function credential(name: string, secret = name, change: Partial<WorkloadCredential['metadata']> = {}) {
+  const base = aCredential({ name, spec: { secret: { name: secret } } });
+  return { ...base, metadata: { ...base.metadata, uid: `uid-${name}`, ...change } };
+}
+
+function object(name: string, metadata: Partial<PartialObjectMetadata['metadata']> = {}): PartialObjectMetadata {
+  return { metadata: { name, namespace: 'shop', ...metadata } };
+}
+
+function bench() {
+  const index = new CredentialIndex();
+  const woken: string[] = [];
+  const enqueue = (key: string): void => void woken.push(key);
+  const taken = (): string[] => [...new Set(woken.splice(0))].sort();
+  return {
+    index,
+    taken,
+    credentials: credentialHandler(index, enqueue),
+    secrets: secretHandler(index, enqueue),
+    serviceAccounts: serviceAccountHandler(index, enqueue),
+  };
+}
+
+describe('keys', () => {
+  test('a key is namespace and name, and splits into them', () => {
+    assert.equal(keyOf(aCredential()), 'shop/orders');
+    assert.deepEqual(splitKey('shop/orders'), { namespace: 'shop', name: 'orders' });
+  });
+});
+
+describe('a WorkloadCredential', () => {
+  test('wakes itself when it comes and changes', () => {
+    const { credentials, taken } = bench();
+    credentials.onAdd(credential('orders'));
+    assert.deepEqual(taken(), ['shop/orders']);
+    credentials.onUpdate(credential('orders'), credential('orders'));
+    assert.deepEqual(taken(), ['shop/orders']);
+  });
+
+  test('wakes those who wait for its Secret when it goes', () => {
+    const { credentials, taken, index } = bench();
+    credentials.onAdd(credential('a', 'shared'));
+    credentials.onAdd(credential('b', 'shared'));
+    taken();
+    credentials.onDelete(credential('a', 'shared'));
+    assert.deepEqual(taken(), ['shop/a', 'shop/b']);
+    assert.equal(index.contenderOf('shop/b'), undefined);
+  });
+
+  test('that was created anew with another Secret while nobody watched wakes those who waited for the old one', () => {
+    const { credentials, taken } = bench();
+    credentials.onAdd(credential('a', 'shared'));
+    credentials.onAdd(credential('b', 'shared'));
+    credentials.onAdd(credential('c', 'other'));
+    taken();
+    credentials.onUpdate(credential('a', 'shared'), credential('a', 'other', { uid: 'uid-anew' }));
+    assert.deepEqual(taken(), ['shop/a', 'shop/b', 'shop/c']);
+  });
+
+  test('leaves nothing in the index when it goes', () => {
+    const { credentials, index } = bench();
+    credentials.onAdd(credential('a', 'shared'));
+    credentials.onDelete(credential('a', 'shared'));
+    assert.deepEqual(index.writersOf('shop/shared'), []);
+    assert.deepEqual(index.usersOf('shop/orders'), []);
+  });
+});
+
+describe('two writers of one Secret', () => {
+  test('the older one keeps it', () => {
+    const { index } = bench();
+    index.set(credential('b', 'shared', { creationTimestamp: '2026-01-01T00:00:00Z' }));
+    index.set(credential('a', 'shared', { creationTimestamp: '2026-01-02T00:00:00Z' }));
+    assert.equal(index.contenderOf('shop/a'), 'b');
+    assert.equal(index.contenderOf('shop/b'), undefined);
+  });
+
+  test('of the same second the first by name keeps it, for every replica alike', () => {
+    const { index } = bench();
+    index.set(credential('b', 'shared'));
+    index.set(credential('a', 'shared'));
+    assert.equal(index.contenderOf('shop/b'), 'a');
+    assert.equal(index.contenderOf('shop/a'), undefined);
+  });
+
+  test('a resource that is not known has no contender', () => {
+    assert.equal(bench().index.contenderOf('shop/none'), undefined);
+  });
+});
+
+describe('a Secret', () => {
+  test('wakes its writers and the one that its label names', () => {
+    const { credentials, secrets, taken } = bench();
+    credentials.onAdd(credential('a', 'cloud'));
+    taken();
+    secrets.onAdd(object('cloud', { labels: { 'workloadcredentials.io/name': 'former' } }));
+    assert.deepEqual(taken(), ['shop/a', 'shop/former']);
+    secrets.onUpdate(object('cloud'), object('cloud'));
+    assert.deepEqual(taken(), ['shop/a']);
+    secrets.onDelete(object('cloud'));
+    assert.deepEqual(taken(), ['shop/a']);
+    secrets.onAdd(object('nobodys'));
+    assert.deepEqual(taken(), []);
+  });
+});
+
+describe('a ServiceAccount', () => {
+  const consent = (allow: string, uid = 'u'): PartialObjectMetadata =>
+    object('orders', { uid, annotations: { 'workloadcredentials.io/allow': allow } });
+
+  test('wakes its users when it comes and goes', () => {
+    const { credentials, serviceAccounts, taken } = bench();
+    credentials.onAdd(credential('a'));
+    credentials.onAdd(credential('b'));
+    taken();
+    serviceAccounts.onAdd(object('orders'));
+    assert.deepEqual(taken(), ['shop/a', 'shop/b']);
+    serviceAccounts.onDelete(object('orders'));
+    assert.deepEqual(taken(), ['shop/a', 'shop/b']);
+    serviceAccounts.onAdd(object('another'));
+    assert.deepEqual(taken(), []);
+  });
+
+  test('wakes nobody by a change that is neither its consent nor its identity', () => {
+    const { credentials, serviceAccounts, taken } = bench();
+    credentials.onAdd(credential('a'));
+    taken();
+    serviceAccounts.onUpdate(consent('a'), consent('a'));
+    assert.deepEqual(taken(), []);
+    serviceAccounts.onUpdate(consent('a'), consent('a,b'));
+    assert.deepEqual(taken(), ['shop/a']);
+    serviceAccounts.onUpdate(consent('a'), consent('a', 'another'));
+    assert.deepEqual(taken(), ['shop/a']);
+  });
+});
