@@ -367,7 +367,9 @@ export class Scene {
         return condition?.reason === reason && condition;
       });
     } catch (error) {
-      throw new Error(`no ${what}: ${JSON.stringify(this.credential(name)?.status)} ${this.#recent()}`, { cause: error });
+      throw new Error(`no ${what}: ${JSON.stringify(this.credential(name)?.status)} ${this.#recent()}`, {
+        cause: error,
+      });
     }
   }
 
