@@ -34,19 +34,20 @@ export class Narrator {
 
   /** A server's own sentence. */
   quote(text: string): void {
-    for (const line of wrap(text, WIDTH - INDENT - 2)) this.plain(`${' '.repeat(INDENT)}${this.#style('dim', '|')} ${line}`);
+    for (const line of wrap(text, WIDTH - INDENT - 2))
+      this.plain(`${' '.repeat(INDENT)}${this.#style('dim', '|')} ${line}`);
   }
 
   /** Lines as they are, with the command that gives them. */
   block(command: string, text: string): void {
     this.plain(`\n   ${this.#style('dim', '$')} ${command}`);
-    for (const line of text.trimEnd().split('\n')) this.plain(`   ${line}`);
+    for (const line of text.trimEnd().split('\n')) this.plain(`   ${line}`.trimEnd());
     this.plain();
   }
 
   /** Why it did not work. */
   failure(text: string): void {
-    this.plain(`\n${this.#style('red', 'The demo failed.')}`);
+    this.plain(`${this.#style('red', 'The demo failed.')}`);
     for (const line of wrap(text, WIDTH)) this.plain(line);
   }
 

@@ -33,12 +33,10 @@ async function read(client: STSClient, file: string): Promise<Reading> {
   }
 }
 
-if (import.meta.main) {
-  process.stdin.on('end', () => process.exit(0)).resume();
-  const file = join(dirname(process.env['AWS_CONFIG_FILE'] ?? ''), 'credentials.json');
-  const client = new STSClient();
-  for (;;) {
-    process.stdout.write(`${JSON.stringify(await read(client, file))}\n`);
-    await sleep(PAUSE_MS);
-  }
+process.stdin.on('end', () => process.exit(0)).resume();
+const file = join(dirname(process.env['AWS_CONFIG_FILE'] ?? ''), 'credentials.json');
+const client = new STSClient();
+for (;;) {
+  process.stdout.write(`${JSON.stringify(await read(client, file))}\n`);
+  await sleep(PAUSE_MS);
 }

@@ -5,10 +5,10 @@ import { GROUP, LABEL_NAME, PLURAL, VERSION as API_VERSION_NAME } from './api/na
 import type { PartialObjectMetadata } from './api/meta.ts';
 import type { WorkloadCredential } from './api/types.gen.ts';
 import { Exchanger } from './controller/exchanger.ts';
-import { isNotFound } from './controller/failures.ts';
 import {
   CredentialIndex,
   credentialHandler,
+  type IsEcho,
   keyOf,
   secretHandler,
   serviceAccountHandler,
@@ -23,6 +23,7 @@ import type { EventApi, KubeApi, LeaseApi } from './kube/api.ts';
 import { kubeClient } from './kube/client.ts';
 import { type ApiServer, connectApiServer, type ServerIdentity } from './kube/connection.ts';
 import { Informer, type InformerResource, type WireObject } from './kube/informer.ts';
+import { leaseClient } from './kube/lease-client.ts';
 import { Recorder } from './kube/recorder.ts';
 import { WriteMarks } from './kube/writes.ts';
 import type { Options } from './options.ts';
@@ -30,8 +31,8 @@ import { awsProvider } from './providers/aws.ts';
 import type { Provider } from './providers/provider.ts';
 import { type Clock, deadline, sleep } from './runtime/clock.ts';
 import { ServerClock } from './runtime/clock-offset.ts';
-import { Controller } from './runtime/controller.ts';
-import { Elector, type LeaseClient } from './runtime/elector.ts';
+import { Controller, type ReconcileResult } from './runtime/controller.ts';
+import { Elector } from './runtime/elector.ts';
 import { EndpointLimiter } from './runtime/limiter.ts';
 import type { Log } from './runtime/log.ts';
 import type { Random } from './runtime/random.ts';
@@ -88,6 +89,7 @@ export class Operator {
   readonly #index = new CredentialIndex();
   readonly #queue: WorkQueue;
   #informers: Informers | undefined;
+  #reconciler: Reconciler | undefined;
   #isLeading: () => boolean = () => false;
   #listening: { readonly host: string; readonly port: number } | undefined;
 
@@ -145,11 +147,13 @@ export class Operator {
   }
 
   async #connect(): Promise<ApiServer> {
-    const { identity, openTransport, log, version } = this.#outside;
+    const { identity, openTransport, clock, log, version } = this.#outside;
     return await connectApiServer({
       identity,
       openTransport,
-      clock: this.#clock,
+      // Uncorrected: the correction is learned from what it says. By the corrected one the offset would be found to be
+      // none, forgotten, and found again.
+      clock,
       log,
       metrics: this.#metrics.apiServer,
       onServerDate: (dateMs, sentAtMs, receivedAtMs) => this.#clock.observe(dateMs, sentAtMs, receivedAtMs),
@@ -174,11 +178,14 @@ export class Operator {
       serviceAccounts: informers.serviceAccounts.size,
     });
     const recorder = this.#recorder(client);
+    let end: OperatorEnd | undefined;
     try {
-      return await this.#elect(client, recorder, informers, stop);
+      end = await this.#elect(client, recorder, informers, stop);
+      return end;
     } finally {
       const flush = deadline(this.#clock, FLUSH_MS, new AbortController().signal, () => new Error('no time left'));
-      await recorder.flush(flush.signal);
+      // Another replica may lead by now: whoever has lost the Lease writes nothing more, not even Events.
+      await recorder.flush(end === 'lost' ? AbortSignal.abort() : flush.signal);
       flush.dispose();
     }
   }
@@ -217,8 +224,13 @@ export class Operator {
     };
     this.#informers = informers;
     const enqueue = (key: string): void => this.#queue.add(key);
-    informers.credentials.addHandler(credentialHandler(this.#index, enqueue));
-    informers.secrets.addHandler(secretHandler(this.#index, enqueue));
+    const isCredentialEcho: IsEcho = (object) => this.#reconciler?.isEcho(PLURAL, keyOf(object), object) ?? false;
+    const isSecretEcho: IsEcho = (object) => {
+      const { namespace = '', labels } = object.metadata;
+      return this.#reconciler?.isEcho('secrets', `${namespace}/${labels?.[LABEL_NAME] ?? ''}`, object) ?? false;
+    };
+    informers.credentials.addHandler(credentialHandler(this.#index, enqueue, isCredentialEcho));
+    informers.secrets.addHandler(secretHandler(this.#index, enqueue, isSecretEcho));
     informers.serviceAccounts.addHandler(serviceAccountHandler(this.#index, enqueue));
     for (const informer of Object.values(informers)) {
       void informer.run(signal);
@@ -314,11 +326,12 @@ export class Operator {
     }
     this.#metrics.leading(true);
     log.info('this replica works', { credentials: informers.credentials.size });
-    const reconciler = this.#reconciler(client, recorder, informers);
+    const reconciler = this.#makeReconciler(client, recorder, informers);
+    this.#reconciler = reconciler;
     const controller = new Controller({
       queue: this.#queue,
       workers: options.workers,
-      reconcile: (key, signal) => reconciler.reconcile(key, signal),
+      reconcile: async (key, signal) => await reconciler.reconcile(key, signal).catch(afterLoss),
       log,
       clock: this.#clock,
       random,
@@ -335,7 +348,7 @@ export class Operator {
     await Promise.race([running, sleep(this.#clock, FLUSH_MS, new AbortController().signal)]);
   }
 
-  #reconciler(api: KubeApi, recorder: Recorder, informers: Informers): Reconciler {
+  #makeReconciler(api: KubeApi, recorder: Recorder, informers: Informers): Reconciler {
     const { options, log } = this.#outside;
     const assertLeading = (): void => {
       if (!this.#isLeading()) throw new NotLeadingError('this replica does not hold the Lease any more');
@@ -405,19 +418,13 @@ export class Operator {
   }
 }
 
-function leaseClient(leases: LeaseApi, key: { readonly namespace: string; readonly name: string }): LeaseClient {
-  return {
-    async get(signal) {
-      try {
-        return await leases.getLease(key, { signal });
-      } catch (error) {
-        if (isNotFound(error)) return undefined;
-        throw error;
-      }
-    },
-    create: (lease, signal) => leases.createLease(key.namespace, lease, { signal }),
-    replace: (lease, signal) => leases.replaceLease(key, lease, { signal }),
-  };
+/** How long a key waits for the elector to notice what its reconcile has noticed first. */
+const LOSS_NOTICED_MS = 1_000;
+
+/** That the Lease is lost is no mistake of a reconcile: the elector is about to end this run. */
+function afterLoss(error: unknown): ReconcileResult {
+  if (error instanceof NotLeadingError) return { requeueAfterMs: LOSS_NOTICED_MS };
+  throw error;
 }
 
 /** Resolves when the signal aborts. */

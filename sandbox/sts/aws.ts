@@ -37,6 +37,8 @@ export interface Switches {
   times?: number | undefined;
   /** The one action that it hits; every one when undefined. */
   only?: string | undefined;
+  /** Caps sessions from now on, in place of AWSOptions.maxSessionSeconds. */
+  maxSessionSeconds?: number | undefined;
   slowMs: number;
 }
 
@@ -188,6 +190,11 @@ export class AWSSecurityTokenService {
   /** Adds or replaces a role. */
   addRole(role: Role): void {
     this.#roles.set(role.arn, role);
+  }
+
+  /** The role, as it is now. */
+  role(arn: string): Role | undefined {
+    return this.#roles.get(arn);
   }
 
   removeRole(arn: string): void {
@@ -381,7 +388,8 @@ export class AWSSecurityTokenService {
       Array.from({ length: count }, () => letters.charAt(Math.floor(this.#env.random.next() * letters.length))).join(
         '',
       );
-    const lifetimeSeconds = Math.min(seconds, this.#options.maxSessionSeconds ?? seconds);
+    const most = this.switches.maxSessionSeconds ?? this.#options.maxSessionSeconds ?? seconds;
+    const lifetimeSeconds = Math.min(seconds, most);
     const credential = {
       accessKeyID: `ASIA${pick(BASE32, 16)}`,
       secretAccessKey: pick(BASE64, 40),

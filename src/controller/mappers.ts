@@ -1,7 +1,7 @@
 // Promises: which keys an event concerns. Keeps the two indexes that answer it: resources by the Secret they write and by
 // the ServiceAccount they use. Holds names and times, never objects. Makes no call.
 import { ANNOTATION_ALLOW, LABEL_NAME } from '../api/names.ts';
-import type { PartialObjectMetadata } from '../api/meta.ts';
+import type { ObjectMeta, PartialObjectMetadata } from '../api/meta.ts';
 import { secretNameOf } from '../api/resolve.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 
@@ -99,8 +99,15 @@ export interface Handler<T> {
   onDelete(object: T): void;
 }
 
+/** Whether news of an object tells nothing new: it is our own last write, come back. */
+export type IsEcho = (object: { readonly metadata: ObjectMeta }) => boolean;
+
 /** A resource concerns itself, and those that wait for the Secret that it holds. */
-export function credentialHandler(index: CredentialIndex, enqueue: (key: string) => void): Handler<WorkloadCredential> {
+export function credentialHandler(
+  index: CredentialIndex,
+  enqueue: (key: string) => void,
+  isEcho: IsEcho = () => false,
+): Handler<WorkloadCredential> {
   const withRivals = (credential: WorkloadCredential): void => {
     const namespace = credential.metadata.namespace ?? '';
     enqueue(keyOf(credential));
@@ -114,6 +121,9 @@ export function credentialHandler(index: CredentialIndex, enqueue: (key: string)
       withRivals(credential);
     },
     onUpdate(before, after) {
+      if (isEcho(after)) {
+        return;
+      }
       index.set(after);
       enqueue(keyOf(after));
       // Deleted and created anew while nobody watched: its Secret may be another one now.
@@ -130,7 +140,11 @@ export function credentialHandler(index: CredentialIndex, enqueue: (key: string)
 }
 
 /** A Secret concerns the resources that write it, and the one that its label names. */
-export function secretHandler(index: CredentialIndex, enqueue: (key: string) => void): Handler<PartialObjectMetadata> {
+export function secretHandler(
+  index: CredentialIndex,
+  enqueue: (key: string) => void,
+  isEcho: IsEcho = () => false,
+): Handler<PartialObjectMetadata> {
   const tell = (secret: PartialObjectMetadata): void => {
     const labelled = secret.metadata.labels?.[LABEL_NAME];
     const keys = new Set(index.writersOf(keyOf(secret)));
@@ -141,7 +155,12 @@ export function secretHandler(index: CredentialIndex, enqueue: (key: string) => 
       enqueue(key);
     }
   };
-  return { onAdd: tell, onUpdate: (_before, after) => tell(after), onDelete: tell };
+  const tellNews = (secret: PartialObjectMetadata): void => {
+    if (!isEcho(secret)) {
+      tell(secret);
+    }
+  };
+  return { onAdd: tellNews, onUpdate: (_before, after) => tellNews(after), onDelete: tell };
 }
 
 /** A ServiceAccount concerns its users when it comes, goes, or changes its consent. */

@@ -1,6 +1,6 @@
 // Promises: observe -> plan -> act -> status, for one key. Nothing due costs no call; a routine refresh costs three calls to
 // the API server and one to STS. A failure leaves the Secret as it is. Level-based: a lost event costs time, not truth.
-import type { ObjectReference } from '../api/meta.ts';
+import type { ObjectMeta, ObjectReference } from '../api/meta.ts';
 import { API_VERSION, type Cloud, KIND, PLURAL } from '../api/names.ts';
 import { secretNameOf } from '../api/resolve.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
@@ -59,6 +59,8 @@ const STATUS_RETRY_MS = 5_000;
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #memories = new KeyMemories();
+  /** Keys with news that wait until the caches have seen our last write. */
+  readonly #deferred = new Set<string>();
   readonly #actor: Actor;
 
   constructor(options: ReconcilerOptions) {
@@ -89,12 +91,15 @@ export class Reconciler {
     const cached = this.#options.observer.cached(key);
     if (cached === undefined) {
       this.#memories.forget(key);
+      this.#deferred.delete(key);
       return {};
     }
     const waitMs = this.#pendingMs(key, cached);
     if (waitMs !== undefined) {
+      this.#deferred.add(key);
       return { requeueAfterMs: waitMs };
     }
+    this.#deferred.delete(key);
     const decision = await this.#decide(key, cached, { signal });
     if (decision === undefined) {
       this.#memories.forget(key);
@@ -103,6 +108,15 @@ export class Reconciler {
     const acted = await this.#act(key, decision, { signal });
     this.#rememberConflict(key, cached, acted);
     return acted === undefined ? {} : await this.#conclude(key, decision.observed, acted, { signal });
+  }
+
+  /**
+   * Whether an event is our own last write come back, and `key` need not be looked at for it: what follows from the write
+   * was known when it was made.
+   */
+  isEcho(type: typeof PLURAL | 'secrets', key: string, { metadata }: { readonly metadata: ObjectMeta }): boolean {
+    const at = `${metadata.namespace ?? ''}/${metadata.name}`;
+    return this.#options.marks.takeEcho(type, at, metadata.resourceVersion) && !this.#deferred.has(key);
   }
 
   /** Read your writes: until the caches have seen what we wrote last, there is nothing to decide on. */

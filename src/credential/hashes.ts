@@ -1,6 +1,6 @@
 // Promises: the hashes by which a Secret tells what it was made from. Golden values in the tests hold them across
 // releases: a changed hash would re-issue a whole fleet at an upgrade. Pure.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Anything JSON can hold; `undefined` members are left out. */
 export type JSONValue =
@@ -36,7 +36,7 @@ export function canonicalJSON(value: JSONValue): string {
 }
 
 function sha256Hex(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex');
+  return hash('sha256', text, 'hex');
 }
 
 /** Hash of the exchange's inputs: what STS is asked. */
@@ -83,7 +83,7 @@ export function contentHash(content: SecretContent): string {
 
 /** A number in [0, 1) that is the same for the same words: chance that can be asked twice. */
 export function hashedFraction(...words: readonly string[]): number {
-  const digest = createHash('sha256').update(JSON.stringify(words), 'utf8').digest();
+  const digest = hash('sha256', JSON.stringify(words), 'buffer');
   return digest.readUIntBE(0, 6) / 2 ** 48;
 }
 

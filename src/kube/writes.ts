@@ -79,6 +79,17 @@ export class WriteMarks {
     return mark === undefined ? 0 : Math.max(0, mark.markedAtMs + STALE_AFTER_MS - this.#clock.monotonicMs());
   }
 
+  /**
+   * Whether the cache's news of `key` is the last write that was marked, come back: nothing that the writer did not know.
+   * Such a mark is settled, and forgotten.
+   */
+  takeEcho(type: string, key: string, resourceVersion: string | undefined): boolean {
+    const mark = this.#marks.get(id(type, key));
+    const isEcho = mark !== undefined && mark.deletedUID === undefined && mark.resourceVersion === resourceVersion;
+    if (isEcho) this.#marks.delete(id(type, key));
+    return isEcho;
+  }
+
   /** Whether a mark is kept: after state() said anything but `pending`, one that is left is stale. */
   has(type: string, key: string): boolean {
     return this.#marks.has(id(type, key));

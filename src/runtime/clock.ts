@@ -28,7 +28,7 @@ export const systemClock: Clock = {
     const dueMs = performance.now() + (delayMs > 0 ? delayMs : 0);
     let handle: NodeJS.Timeout;
     const arm = (): void => {
-      const leftMs = Math.ceil(dueMs - performance.now());
+      const leftMs = Math.max(0, Math.ceil(dueMs - performance.now()));
       handle = setTimeout(() => (performance.now() < dueMs ? arm() : callback()), Math.min(leftMs, MAX_TIMEOUT_MS));
     };
     arm();

@@ -39,7 +39,11 @@ describe('failures of the API server', { timeout: 60_000 }, () => {
   test('a lost answer of the POST of a Secret costs no second exchange', async () => {
     const scene = await bed.scene();
     const pathPattern = inSecrets(scene);
-    bed.sandbox.apiServer.faults.add({ match: { method: 'POST', pathPattern }, times: 1, action: { kind: 'loseAnswer' } });
+    bed.sandbox.apiServer.faults.add({
+      match: { method: 'POST', pathPattern },
+      times: 1,
+      action: { kind: 'loseAnswer' },
+    });
     await scene.apply();
     await bed.until('the Secret', () => scene.secret());
     await bed.clock.skip(15_000);
@@ -102,10 +106,13 @@ describe('failures of the API server', { timeout: 60_000 }, () => {
     await bed.clock.skip(65_000);
     await scene.until('Refreshed', 'Issued');
     assert.equal(scene.seen().sts.length, 1);
-    assert.equal(scene.accessKeyID(), bed.sandbox.aws.issued.findLast(({ roleARN }) => roleARN === scene.roleARN)?.accessKeyID);
+    assert.equal(
+      scene.accessKeyID(),
+      bed.sandbox.aws.issued.findLast(({ roleARN }) => roleARN === scene.roleARN)?.accessKeyID,
+    );
   });
 
-  test('a Secret that admission refuses is told in the API server\'s words', async () => {
+  test("a Secret that admission refuses is told in the API server's words", async () => {
     const scene = await bed.scene();
     bed.sandbox.apiServer.faults.add({
       match: { method: 'POST', pathPattern: inSecrets(scene) },

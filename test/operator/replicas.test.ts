@@ -163,7 +163,9 @@ describe('replicas', { timeout: 60_000 }, () => {
       'wc-system',
       'workload-credentials',
     );
-    assert.equal((lease?.['spec'] as { holderIdentity?: string }).holderIdentity ?? '', '');
+    const spec = lease?.['spec'] as { holderIdentity?: string } | undefined;
+    assert.ok(spec !== undefined);
+    assert.equal(spec.holderIdentity ?? '', '');
   });
 
   test('a stop before anything has synced ends at once', async () => {

@@ -26,7 +26,7 @@ const FAILURES: readonly Failure[] = [
 describe('failures of STS', { timeout: 60_000 }, () => {
   let bed: OperatorBed;
   before(async () => {
-    bed = await startOperatorBed({ maxSessionSeconds: 900 });
+    bed = await startOperatorBed({ maxSessionSeconds: 300 });
     await bed.start();
   });
   after(async () => {

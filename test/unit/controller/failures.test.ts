@@ -57,9 +57,18 @@ describe('an error of the API server', () => {
   });
 
   test('is told by its status', () => {
-    assert.deepEqual([404, 409, 422].map((status) => isNotFound(kubeError(status))), [true, false, false]);
-    assert.deepEqual([404, 409, 422].map((status) => isConflict(kubeError(status))), [false, true, false]);
-    assert.deepEqual([404, 409, 422].map((status) => isInvalid(kubeError(status))), [false, false, true]);
+    assert.deepEqual(
+      [404, 409, 422].map((status) => isNotFound(kubeError(status))),
+      [true, false, false],
+    );
+    assert.deepEqual(
+      [404, 409, 422].map((status) => isConflict(kubeError(status))),
+      [false, true, false],
+    );
+    assert.deepEqual(
+      [404, 409, 422].map((status) => isInvalid(kubeError(status))),
+      [false, false, true],
+    );
   });
 });
 

@@ -6,6 +6,7 @@ import type { WorkloadCredential } from '../../../src/api/types.gen.ts';
 import {
   CredentialIndex,
   credentialHandler,
+  type IsEcho,
   keyOf,
   secretHandler,
   serviceAccountHandler,
@@ -22,7 +23,7 @@ function object(name: string, metadata: Partial<PartialObjectMetadata['metadata'
   return { metadata: { name, namespace: 'shop', ...metadata } };
 }
 
-function bench() {
+function bench(isEcho?: IsEcho) {
   const index = new CredentialIndex();
   const woken: string[] = [];
   const enqueue = (key: string): void => void woken.push(key);
@@ -30,8 +31,8 @@ function bench() {
   return {
     index,
     taken,
-    credentials: credentialHandler(index, enqueue),
-    secrets: secretHandler(index, enqueue),
+    credentials: credentialHandler(index, enqueue, isEcho),
+    secrets: secretHandler(index, enqueue, isEcho),
     serviceAccounts: serviceAccountHandler(index, enqueue),
   };
 }
@@ -40,6 +41,24 @@ describe('keys', () => {
   test('a key is namespace and name, and splits into them', () => {
     assert.equal(keyOf(aCredential()), 'shop/orders');
     assert.deepEqual(splitKey('shop/orders'), { namespace: 'shop', name: 'orders' });
+  });
+});
+
+describe('our own write, come back', () => {
+  test('wakes nobody, and every other news does', () => {
+    const { credentials, secrets, taken } = bench(({ metadata }) => metadata.resourceVersion === '7');
+    credentials.onAdd(credential('orders'));
+    taken();
+    credentials.onUpdate(credential('orders'), credential('orders', undefined, { resourceVersion: '7' }));
+    secrets.onAdd(object('orders', { resourceVersion: '7' }));
+    secrets.onUpdate(object('orders'), object('orders', { resourceVersion: '7' }));
+    assert.deepEqual(taken(), []);
+    credentials.onUpdate(credential('orders'), credential('orders', undefined, { resourceVersion: '8' }));
+    assert.deepEqual(taken(), ['shop/orders']);
+    secrets.onUpdate(object('orders'), object('orders', { resourceVersion: '8' }));
+    assert.deepEqual(taken(), ['shop/orders']);
+    secrets.onDelete(object('orders', { resourceVersion: '7' }));
+    assert.deepEqual(taken(), ['shop/orders']);
   });
 });
 

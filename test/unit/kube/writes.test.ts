@@ -30,6 +30,25 @@ describe('WriteMarks', () => {
     assert.equal(new WriteMarks(new FakeClock()).state('secrets', 'a/b', { resourceVersion: undefined }), 'settled');
   });
 
+  it('knows the echo of the last write by its resourceVersion, once, and settles the mark by it', () => {
+    const marks = new WriteMarks(new FakeClock());
+    marks.mark('secrets', 'a/b', '100');
+    assert.equal(marks.takeEcho('secrets', 'a/b', '99'), false);
+    assert.equal(marks.takeEcho('secrets', 'a/b', undefined), false);
+    assert.equal(marks.takeEcho('other', 'a/b', '100'), false);
+    assert.equal(marks.has('secrets', 'a/b'), true);
+    assert.equal(marks.takeEcho('secrets', 'a/b', '100'), true);
+    assert.equal(marks.takeEcho('secrets', 'a/b', '100'), false);
+    assert.equal(marks.size, 0);
+  });
+
+  it('takes no event for the echo of a delete', () => {
+    const marks = new WriteMarks(new FakeClock());
+    marks.markDeleted('secrets', 'a/b', 'uid-1');
+    assert.equal(marks.takeEcho('secrets', 'a/b', undefined), false);
+    assert.equal(marks.has('secrets', 'a/b'), true);
+  });
+
   it('waits until the cache of the type has seen the write', () => {
     const marks = new WriteMarks(new FakeClock());
     marks.mark('secrets', 'a/b', '100');

@@ -1,0 +1,127 @@
+// What acting on a plan may never do: replace a credential by a shorter one, lose one that was issued, or exchange again
+// for what is in hand.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type Acted, Actor } from '../../../src/controller/actor.ts';
+import type { Exchanger } from '../../../src/controller/exchanger.ts';
+import { KeyMemories } from '../../../src/controller/memories.ts';
+import { SecretWriter } from '../../../src/controller/secret-writer.ts';
+import type { Credential } from '../../../src/credential/credentials.ts';
+import { CredentialError } from '../../../src/credential/errors.ts';
+import type { Observed } from '../../../src/credential/observed.ts';
+import { type IssueCause, plan, type Plan } from '../../../src/credential/plan.ts';
+import { WriteMarks } from '../../../src/kube/writes.ts';
+import {
+  anIssued,
+  anObserved,
+  aSecret,
+  cached,
+  HOUR,
+  live,
+  MINUTE,
+  SETTINGS,
+  T0,
+  UID,
+} from '../../support/builders.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { FakeKubeApi, kubeError } from '../../support/fake-kube-api.ts';
+
+const KEY = 'shop/orders';
+const NOW = T0 + 40 * MINUTE;
+
+function bench(issued: Credential = anIssued({ issueTimeMs: NOW, expirationTimeMs: NOW + HOUR })) {
+  const api = new FakeKubeApi();
+  const clock = new FakeClock(NOW);
+  const memories = new KeyMemories();
+  let exchanges = 0;
+  const exchanger = {
+    exchange: () => {
+      exchanges += 1;
+      const claims = { issuer: '', subject: '', audiences: [], tokenID: undefined, serviceAccountUID: undefined };
+      return Promise.resolve({ granted: true, credential: issued, claims });
+    },
+  } as unknown as Exchanger;
+  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  const actor = new Actor({
+    exchanger,
+    writer: new SecretWriter({ api, assertLeading: () => undefined, now: () => NOW }),
+    marks: new WriteMarks(clock),
+    memories,
+    clock,
+    settings: SETTINGS,
+    log,
+    onIssued: () => undefined,
+  });
+  const act = (observed: Observed, decided: Plan): Promise<Acted> => {
+    assert.ok(decided.kind !== 'look');
+    return actor.act(KEY, observed, decided, { signal: new AbortController().signal });
+  };
+  return { api, memories, act, exchanges: () => exchanges };
+}
+
+/** A resource whose credential of T0 is in the API server and in the cache, and the plan to replace it. */
+function due(api: FakeKubeApi, cause: IssueCause): { observed: Observed; decided: Plan } {
+  const secret = api.put(aSecret());
+  const { assessment } = plan(anObserved({ secret: live(secret) }), SETTINGS, T0) as Extract<Plan, { kind: 'repair' }>;
+  assert.ok(assessment.live);
+  return { observed: anObserved({ secret: cached(secret) }), decided: { kind: 'issue', cause, assessment } };
+}
+
+describe('an exchange that gave a credential which ends earlier', () => {
+  const shorter = anIssued({ issueTimeMs: NOW, expirationTimeMs: NOW + 15 * MINUTE });
+
+  test('is a failure, and the longer one stays', async () => {
+    const { api, act, memories } = bench(shorter);
+    const { observed, decided } = due(api, 'Due');
+    const before = api.secret;
+    await assert.rejects(act(observed, decided), (error: unknown) => {
+      assert.ok(error instanceof CredentialError);
+      assert.match(error.message, /ends at 2026-11-22T12:55:00Z, before .* \(2026-11-22T13:00:00Z\)/);
+      return error.code === 'InvalidResponse';
+    });
+    assert.equal(api.secret, before);
+    assert.deepEqual(api.log, []);
+    assert.deepEqual(memories.of(KEY, UID), {});
+  });
+
+  test('is written all the same when a refresh was asked for', async () => {
+    const { api, act } = bench(shorter);
+    const { observed, decided } = due(api, 'Requested');
+    assert.equal((await act(observed, decided)).outcome.kind, 'issued');
+    const annotation = 'workloadcredentials.io/expiration-time';
+    assert.equal(api.secret?.metadata.annotations?.[annotation], '2026-11-22T12:55:00Z');
+  });
+});
+
+describe('a credential that could not be written', () => {
+  test('is held, and written by the next try without an exchange', async () => {
+    const { api, act, memories, exchanges } = bench();
+    const { observed, decided } = due(api, 'Due');
+    api.next('patch secrets', 'before', () => {
+      throw kubeError(503, 'patch secrets');
+    });
+    await assert.rejects(act(observed, decided), /503/);
+    const memory = memories.of(KEY, UID);
+    assert.ok(memory.held !== undefined);
+    assert.ok(decided.kind === 'issue');
+    const acted = await act({ ...observed, memory }, { kind: 'write', assessment: decided.assessment });
+    assert.equal(acted.outcome.kind, 'issued');
+    assert.equal(exchanges(), 1);
+    assert.equal(memories.of(KEY, UID).held, undefined);
+    assert.equal(memories.size, 0);
+  });
+
+  test('is not remembered for another resource of that name', async () => {
+    const { memories } = bench();
+    memories.remember(KEY, UID, { retryNotBeforeMs: 1 });
+    assert.deepEqual(memories.of(KEY, 'another'), {});
+    memories.forget(KEY);
+    assert.equal(memories.size, 0);
+  });
+});
+
+test('a plan that asks for what was not observed is a mistake of ours, and is thrown as one', async () => {
+  const { api, act } = bench();
+  const { observed, decided } = due(api, 'Due');
+  await assert.rejects(act({ ...observed, resolved: undefined }, decided), TypeError);
+});
