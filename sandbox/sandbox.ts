@@ -26,6 +26,10 @@ export interface SandboxOptions {
   readonly stsTLS?: boolean;
   readonly historyLimit?: number;
   readonly bookmarkIntervalMs?: number;
+  /** Whether Roles and bindings decide what ServiceAccounts may do; default false. */
+  readonly rbac?: boolean;
+  /** The API server's port; by default the system chooses. */
+  readonly port?: number;
   /** What the OIDC provider accepts; default `sts.amazonaws.com`. */
   readonly clientIDs?: readonly string[];
 }
@@ -146,6 +150,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const starting: ServerOutcome = { reset: true };
   const apiListener = await listen({
     tls,
+    ...(options.port === undefined ? {} : { port: options.port }),
     handler: async (request) => (await running.apiServer?.handle(request)) ?? starting,
   });
   const issuer = apiListener.url.origin;
@@ -154,6 +159,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     {
       issuer,
       adminToken,
+      rbac: options.rbac ?? false,
       ...(historyLimit === undefined ? {} : { historyLimit }),
       ...(bookmarkIntervalMs === undefined ? {} : { bookmarkIntervalMs }),
     },

@@ -1,9 +1,11 @@
 // Promises: what clients ask before they work: legacy and aggregated discovery, the version, and an OpenAPI v3 document
 // with the schemas of custom resources, enough for kubectl's client-side validation and explain. No OpenAPI v2.
-import { groupVersion } from './resources.ts';
+import { groupVersion, NAMESPACES } from './resources.ts';
 import type { ResourceType } from './resources.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
+/** The real server's own order for custom resources. */
+const CUSTOM_VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch'];
 const STATUS_VERBS = ['get', 'patch', 'update'];
 
 /** Media type of aggregated discovery (KEP-3352); kubectl believes the answer only under exactly this content type. */
@@ -16,6 +18,22 @@ interface Subresource {
   readonly name: string;
   readonly kind: readonly [group: string, version: string, kind: string];
   readonly verbs: readonly string[];
+}
+
+function verbs({ custom, collection }: ResourceType): readonly string[] {
+  if (custom) return CUSTOM_VERBS;
+  // Namespaces are deleted one by one.
+  return collection === NAMESPACES ? VERBS.filter((verb) => verb !== 'deletecollection') : VERBS;
+}
+
+/** Empty lists are left out. */
+function lists(type: ResourceType): object {
+  const present = Object.entries({ shortNames: type.shortNames, categories: type.categories });
+  return Object.fromEntries(present.filter(([, list]) => list.length > 0)) as object;
+}
+
+function byPlural(a: ResourceType, b: ResourceType): number {
+  return a.plural < b.plural ? -1 : 1;
 }
 
 function subresources(type: ResourceType): Subresource[] {
@@ -38,19 +56,22 @@ function byGroup(types: readonly ResourceType[]): Map<string, Map<string, Resour
 }
 
 function aggregatedResource(type: ResourceType): object {
+  // Of its own group and version the real server names only the kind in core, and all three elsewhere.
+  const responseKind = (group: string, version: string, kind: string): object =>
+    group === '' ? { group: '', version: '', kind } : { group, version, kind };
+  const below = subresources(type).map(({ name, kind, verbs: allowed }) => ({
+    subresource: name,
+    responseKind: responseKind(...kind),
+    verbs: allowed,
+  }));
   return {
     resource: type.plural,
-    responseKind: { group: type.group, version: type.version, kind: type.kind },
+    responseKind: responseKind(type.group, type.version, type.kind),
     scope: type.namespaced ? 'Namespaced' : 'Cluster',
     singularResource: type.singular,
-    verbs: VERBS,
-    shortNames: type.shortNames,
-    categories: type.categories,
-    subresources: subresources(type).map(({ name, kind: [group, version, kind], verbs }) => ({
-      subresource: name,
-      responseKind: { group, version, kind },
-      verbs,
-    })),
+    verbs: verbs(type),
+    ...lists(type),
+    ...(below.length === 0 ? {} : { subresources: below }),
   };
 }
 
@@ -61,7 +82,7 @@ export function aggregatedDiscovery(types: readonly ResourceType[], core: boolea
     metadata: group === '' ? {} : { name: group },
     versions: [...versions].map(([version, members]) => ({
       version,
-      resources: members.map(aggregatedResource),
+      resources: members.toSorted(byPlural).map(aggregatedResource),
       freshness: 'Current',
     })),
   }));
@@ -74,26 +95,27 @@ function apiGroup(group: string, versions: Iterable<string>): object {
 }
 
 function resourceList(types: readonly ResourceType[], groupAndVersion: string): object {
-  const resources = types.flatMap((type) => [
+  const resources = types.toSorted(byPlural).flatMap((type) => [
     {
       name: type.plural,
       singularName: type.singular,
       namespaced: type.namespaced,
       kind: type.kind,
-      verbs: VERBS,
-      shortNames: type.shortNames,
-      categories: type.categories,
+      verbs: verbs(type),
+      ...lists(type),
     },
-    ...subresources(type).map(({ name, kind: [group, version, kind], verbs }) => ({
+    ...subresources(type).map(({ name, kind: [group, version, kind], verbs: allowed }) => ({
       name: `${type.plural}/${name}`,
       singularName: '',
       namespaced: type.namespaced,
       kind,
-      verbs,
+      verbs: allowed,
       ...(group === type.group ? {} : { group, version }),
     })),
   ]);
-  return { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: groupAndVersion, resources };
+  // The document of the core group carries no apiVersion.
+  const apiVersion = groupAndVersion === 'v1' ? {} : { apiVersion: 'v1' };
+  return { kind: 'APIResourceList', ...apiVersion, groupVersion: groupAndVersion, resources };
 }
 
 /** The legacy documents: /api, /api/v1, /apis, /apis/G, /apis/G/V; undefined for any other path. */

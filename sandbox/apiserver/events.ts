@@ -29,6 +29,7 @@ export function eventToStored(type: ResourceType, event: KubeObject): KubeObject
   const core = type.group === '' ? event : (rename(event, 0) as KubeObject);
   return {
     source: {},
+    eventTime: null,
     firstTimestamp: null,
     lastTimestamp: null,
     reportingInstance: '',
@@ -39,7 +40,11 @@ export function eventToStored(type: ResourceType, event: KubeObject): KubeObject
 
 /** From what is stored to what a client of this version sees. */
 export function eventFromStored(type: ResourceType, event: KubeObject): KubeObject {
-  return type.group === '' ? event : (rename(event, 1) as KubeObject);
+  if (type.group === '') return event;
+  const renamed = rename(event, 1);
+  // The newer group leaves out what core writes as an empty text.
+  const empty = ['reportingController', 'reportingInstance'].filter((name) => renamed[name] === '');
+  return Object.fromEntries(Object.entries(renamed).filter(([name]) => !empty.includes(name))) as KubeObject;
 }
 
 const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/;
@@ -54,18 +59,58 @@ const MICRO_TIMES: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ],
 };
 
+/** What is left where Go's layout stops matching, and what it wanted there. */
+function unread(text: string): readonly [rest: string, layout: string] {
+  const zone = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(.*)$/.exec(text)?.[1];
+  if (zone !== undefined) return [zone, 'Z07:00'];
+  const fraction = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(.*)$/.exec(text)?.[1];
+  return fraction === undefined ? [text, '2006'] : [fraction, '.000000'];
+}
+
 /** @throws StatusError 400 in Go's words when a MicroTime has another form */
 export function checkMicroTimes(type: ResourceType, object: unknown): void {
   for (const path of MICRO_TIMES[type.kind] ?? []) {
     const value = path.reduce<unknown>((at, name) => (at as Fields | null | undefined)?.[name], object);
     if (value === undefined || value === null || MICRO_TIME.test(asText(value))) continue;
     // Go names what is left where its layout stops matching; the usual mistake has too few or no fraction digits.
-    const rest = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(.*)$/.exec(asText(value))?.[1] ?? asText(value);
+    if (typeof value !== 'string') {
+      const struct = path.length === 1 ? type.kind : type.kind === 'Lease' ? 'LeaseSpec.spec' : 'EventSeries.series';
+      const why = `json: cannot unmarshal ${typeof value} into Go struct field ${struct}.${path.at(-1)} of type string`;
+      throw badRequest(`${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}: ${why}`);
+    }
+    const [rest, layout] = unread(value);
     throw badRequest(
       `${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}: parsing time ` +
-        `${JSON.stringify(value)} as "${MICRO_TIME_LAYOUT}": cannot parse ${JSON.stringify(rest)} as ".000000"`,
+        `${JSON.stringify(value)} as "${MICRO_TIME_LAYOUT}": cannot parse ${JSON.stringify(rest)} as ${JSON.stringify(layout)}`,
     );
   }
+}
+
+/** pkg/apis/core/validation/events.go */
+const LIMITS: Readonly<Record<string, number>> = { reportingInstance: 128, action: 128, reason: 128, note: 1024 };
+const NAME_PART = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
+const NAME_PART_RULE =
+  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character " +
+  "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
+function controllerErrors(name: string): StatusCause[] {
+  const part = name.split('/').at(-1) ?? '';
+  const rules = [
+    ...(part === '' ? ['name part must be non-empty'] : []),
+    ...(NAME_PART.test(part) ? [] : [NAME_PART_RULE]),
+  ];
+  return rules.map((rule) =>
+    fieldError('reportingController', 'FieldValueInvalid', `Invalid value: ${JSON.stringify(name)}: ${rule}`),
+  );
+}
+
+/** An event is where its object is; the newer group asks only that an object is named at all. */
+function namespaceErrors(type: ResourceType, stored: KubeObject): StatusCause[] {
+  const { namespace = '' } = (stored['involvedObject'] ?? {}) as { namespace?: string };
+  const own = stored.metadata.namespace;
+  if (namespace === '' ? own === 'default' : type.group !== '' || namespace === own) return [];
+  const message = `Invalid value: ${JSON.stringify(namespace)}: does not match event.namespace`;
+  return [fieldError('involvedObject.namespace', 'FieldValueInvalid', message)];
 }
 
 const REQUIRED = ['reportingController', 'reportingInstance', 'action', 'reason'];
@@ -74,19 +119,27 @@ const MUTABLE = ['metadata', 'series', 'apiVersion', 'kind', 'count', 'lastTimes
 
 /** The rules of events.k8s.io/v1; core/v1 Events without eventTime are not checked, as in the real server. */
 export function eventErrors(type: ResourceType, stored: KubeObject, before: KubeObject | undefined): StatusCause[] {
-  if (type.group === '' && !stored['eventTime']) return [];
+  const causesOfPlace = before === undefined ? namespaceErrors(type, stored) : [];
+  if (type.group === '' && !stored['eventTime']) return causesOfPlace;
   const seen = rename(stored, 1);
-  const causes: StatusCause[] = [];
+  const causes: StatusCause[] = [...causesOfPlace];
   if (!seen['eventTime']) return [fieldError('eventTime', 'FieldValueRequired', 'Required value')];
   for (const field of REQUIRED) {
     if (!seen[field]) causes.push(fieldError(field, 'FieldValueRequired', 'Required value'));
+    if (field === 'reportingController') causes.push(...controllerErrors(asText(seen[field])));
   }
   if (seen['type'] !== 'Normal' && seen['type'] !== 'Warning') {
     const message = `Invalid value: "": has invalid value: ${asText(seen['type'])}`;
     causes.push(fieldError('type', 'FieldValueInvalid', message));
   }
-  if (asText(seen['note']).length > 1024) {
-    causes.push(fieldError('message', 'FieldValueTooLong', 'Too long: may not be more than 1024 bytes'));
+  for (const [field, limit] of Object.entries(LIMITS)) {
+    if (asText(seen[field]).length <= limit) continue;
+    const name = field === 'note' ? 'message' : field;
+    causes.push(fieldError(name, 'FieldValueInvalid', `Invalid value: "": can have at most ${limit} characters`));
+  }
+  const { count } = (seen['series'] ?? {}) as { count?: number };
+  if (count !== undefined && count < 2) {
+    causes.push(fieldError('series.count', 'FieldValueInvalid', 'Invalid value: "": should be at least 2'));
   }
   for (const [field, value] of Object.entries(before === undefined ? {} : stored)) {
     if (MUTABLE.includes(field) || JSON.stringify(value) === JSON.stringify(before?.[field])) continue;

@@ -14,7 +14,20 @@ export type FaultAction =
   /** Waits, then works. */
   | { readonly kind: 'delay'; readonly ms: number }
   /** Never answers. */
-  | { readonly kind: 'hang' };
+  | { readonly kind: 'hang' }
+  /** Works, and lets the answer out drop by drop. */
+  | { readonly kind: 'drip'; readonly bytes: number; readonly intervalMs: number }
+  /** Works, and cuts the connection after so much of the body: half a JSON line, a watch that ends. */
+  | { readonly kind: 'cut'; readonly afterBytes: number }
+  /** Answers a read with what was there so many revisions ago, as a replica behind does. */
+  | { readonly kind: 'stale'; readonly revisions: number }
+  /** Answers a watch with one ERROR event of this status, then its end. */
+  | { readonly kind: 'errorEvent'; readonly status: number };
+
+/** How a fault wants the work done. */
+export interface WorkOptions {
+  readonly staleRevisions?: number;
+}
 
 /** A fault, and when it happens. */
 export interface Fault {
@@ -36,6 +49,54 @@ const REASONS: Readonly<Record<number, readonly [reason: string, message: string
   504: ['Timeout', 'the server was unable to return a response in the time allotted'],
 };
 
+function statusError({ status, retryAfterSeconds }: { status: number; retryAfterSeconds?: number }): StatusError {
+  const [reason, message] = REASONS[status] ?? [undefined, `status ${status}`];
+  return new StatusError(status, reason, message, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
+}
+
+type Body = string | AsyncIterable<string>;
+
+function streamed(outcome: ServerOutcome, change: (body: Body) => AsyncIterable<string>): ServerOutcome {
+  return 'reset' in outcome ? outcome : { ...outcome, body: change(outcome.body) };
+}
+
+async function* chunks(body: Body): AsyncGenerator<string> {
+  if (typeof body === 'string') yield body;
+  else yield* body;
+}
+
+async function* drip(
+  body: Body,
+  { bytes, intervalMs }: { readonly bytes: number; readonly intervalMs: number },
+  env: ServerEnvironment,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  for await (const chunk of chunks(body)) {
+    for (let at = 0; at < chunk.length && !signal.aborted; at += bytes) {
+      await wait(env.clock, intervalMs, signal);
+      yield chunk.slice(at, at + bytes);
+    }
+  }
+}
+
+/** Throws where it cuts: whoever carries the body then ends the connection without its end. */
+async function* cut(body: Body, afterBytes: number): AsyncGenerator<string> {
+  let left = afterBytes;
+  for await (const chunk of chunks(body)) {
+    if (chunk.length >= left) {
+      yield chunk.slice(0, left);
+      throw new Error('the connection is cut, as ordered');
+    }
+    left -= chunk.length;
+    yield chunk;
+  }
+  throw new Error('the connection is cut, as ordered');
+}
+
+async function* errorEvent(status: number): AsyncGenerator<string> {
+  yield await Promise.resolve(`${JSON.stringify({ type: 'ERROR', object: statusError({ status }).status })}\n`);
+}
+
 export class Faults {
   #faults: { readonly fault: Fault; left: number }[] = [];
 
@@ -56,7 +117,7 @@ export class Faults {
   async apply(
     request: ServerRequest,
     env: ServerEnvironment,
-    work: () => Promise<ServerOutcome>,
+    work: (options?: WorkOptions) => Promise<ServerOutcome>,
   ): Promise<ServerOutcome> {
     const action = this.#next(request);
     switch (action?.kind) {
@@ -73,12 +134,16 @@ export class Faults {
       case 'hang':
         await waitForAbort(request.signal);
         return { reset: true };
-      case 'status': {
-        const [reason, message] = REASONS[action.status] ?? [undefined, `status ${action.status}`];
-        const { retryAfterSeconds } = action;
-        const details = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
-        throw new StatusError(action.status, reason, message, details);
-      }
+      case 'drip':
+        return streamed(await work(), (body) => drip(body, action, env, request.signal));
+      case 'cut':
+        return streamed(await work(), (body) => cut(body, action.afterBytes));
+      case 'stale':
+        return await work({ staleRevisions: action.revisions });
+      case 'errorEvent':
+        return streamed(await work(), () => errorEvent(action.status));
+      case 'status':
+        throw statusError(action);
     }
   }
 

@@ -3,6 +3,7 @@
 // enough for kubectl apply, label, annotate and patch on maps; lists are replaced.
 import fastJSONPatch from 'fast-json-patch';
 import type { Operation } from 'fast-json-patch';
+import { jsonProblem } from './body.ts';
 import { badRequest, StatusError, unsupportedMediaType } from './status.ts';
 import type { ResourceType } from './resources.ts';
 
@@ -28,7 +29,7 @@ function parse(body: string): unknown {
   try {
     return JSON.parse(body) as unknown;
   } catch {
-    throw badRequest('error decoding patch: unexpected end of JSON input');
+    throw badRequest(`error decoding patch: ${jsonProblem(body)}`);
   }
 }
 
@@ -37,11 +38,74 @@ function patchRefused(): StatusError {
   return new StatusError(422, 'Invalid', 'the server rejected our request due to an error in our request', {});
 }
 
+function undecodable(patch: unknown, goType: string): string {
+  const kind = Array.isArray(patch) ? 'array' : typeof patch === 'boolean' ? 'bool' : typeof patch;
+  return `error decoding patch: json: cannot unmarshal ${kind} into Go value of type ${goType}`;
+}
+
+/** The real server's library (evanphx/json-patch) lets `replace` add a member that is missing. */
+function lenient(operation: unknown): Operation {
+  const { op, path } = operation as Operation;
+  const isMember = op === 'replace' && path !== '' && !/\/\d+$/.test(path);
+  return (isMember ? { ...(operation as object), op: 'add' } : operation) as Operation;
+}
+
+function mergePatchBody(body: string): object {
+  const patch = parse(body);
+  if (typeof patch === 'object' && patch !== null && !Array.isArray(patch)) return patch;
+  throw badRequest(undecodable(patch, 'map[string]interface {}'));
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * The lists of metadata merge: finalizers as a set, owners by uid. Other lists of built-in kinds are replaced.
+ * https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/
+ */
+function strategicPatch(document: unknown, patch: Fields): unknown {
+  const merged = mergePatch(document, withoutDirectives(patch)) as Fields;
+  const wanted = patch['metadata'] as Fields | null | undefined;
+  const before = (document as { readonly metadata?: Fields }).metadata;
+  if (wanted === undefined || wanted === null) return merged;
+  const metadata: Record<string, unknown> = { ...(merged['metadata'] as Fields) };
+  const finalizers = mergedSet(
+    before?.['finalizers'],
+    wanted['finalizers'],
+    wanted['$deleteFromPrimitiveList/finalizers'],
+  );
+  if (finalizers !== undefined) metadata['finalizers'] = finalizers;
+  const owners = mergedOwners(before?.['ownerReferences'], wanted['ownerReferences']);
+  if (owners !== undefined) metadata['ownerReferences'] = owners;
+  return { ...merged, metadata };
+}
+
+function mergedSet(before: unknown, added: unknown, removed: unknown): unknown[] | undefined {
+  if (!Array.isArray(added) && !Array.isArray(removed)) return undefined;
+  // What the patch names comes first.
+  const all = new Set<unknown>([
+    ...((added as unknown[] | undefined) ?? []),
+    ...((before as unknown[] | undefined) ?? []),
+  ]);
+  for (const each of (removed as unknown[] | undefined) ?? []) all.delete(each);
+  return [...all];
+}
+
+function mergedOwners(before: unknown, patch: unknown): unknown[] | undefined {
+  if (!Array.isArray(patch)) return undefined;
+  const all = new Map(((before as Fields[] | undefined) ?? []).map((owner) => [owner['uid'], owner]));
+  for (const owner of patch as Fields[]) {
+    const uid = owner['uid'];
+    if (owner['$patch'] === 'delete') all.delete(uid);
+    else if (uid !== undefined) all.set(uid, mergePatch(all.get(uid), withoutDirectives(owner)) as Fields);
+  }
+  return [...all.values()];
+}
+
 /** RFC 6902. The document is not changed. */
 function jsonPatch(document: unknown, operations: unknown): unknown {
-  if (!Array.isArray(operations)) throw badRequest('error decoding patch: json: cannot unmarshal object into Go value');
+  if (!Array.isArray(operations)) throw badRequest(undecodable(operations, '[]handlers.jsonPatchOp'));
   try {
-    return fastJSONPatch.applyPatch(structuredClone(document), operations as Operation[], true).newDocument;
+    return fastJSONPatch.applyPatch(structuredClone(document), operations.map(lenient), true).newDocument;
   } catch {
     throw patchRefused();
   }
@@ -60,9 +124,9 @@ export function patcherFor(type: ResourceType, mediaType: string): Patcher {
     case 'application/json-patch+json':
       return (body, document) => jsonPatch(document, parse(body));
     case 'application/merge-patch+json':
-      return (body, document) => mergePatch(document, parse(body));
+      return (body, document) => mergePatch(document, mergePatchBody(body));
     case 'application/strategic-merge-patch+json':
-      if (!type.custom) return (body, document) => mergePatch(document, withoutDirectives(parse(body)));
+      if (!type.custom) return (body, document) => strategicPatch(document, parse(body) as Fields);
       break;
     case 'application/apply-patch+yaml':
       throw unsupportedMediaType(
@@ -71,9 +135,10 @@ export function patcherFor(type: ResourceType, mediaType: string): Patcher {
       );
     default:
   }
+  if (!type.custom) throw new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {});
   const builtIn = type.custom ? '' : ', application/strategic-merge-patch+json';
   throw unsupportedMediaType(
     'the body of the request was in an unknown format - accepted media types include: ' +
-      `application/json-patch+json, application/merge-patch+json${builtIn}`,
+      `application/json-patch+json, application/merge-patch+json${builtIn}, application/apply-patch+yaml`,
   );
 }

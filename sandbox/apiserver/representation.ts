@@ -26,7 +26,8 @@ export function acceptedShape(accept: string | undefined): Shape {
     if (as === 'Table') return 'Table';
     if (as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList') return 'PartialObjectMetadata';
   }
-  throw new StatusError(406, 'NotAcceptable', '406: Not Acceptable\n\nAvailable representations: application/json', {});
+  const served = 'application/json, application/yaml, application/vnd.kubernetes.protobuf';
+  throw new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${served}`);
 }
 
 /** A duration as kubectl shows it (k8s.io/apimachinery/pkg/util/duration HumanDuration). */
@@ -82,7 +83,12 @@ function age(timestamp: unknown, nowMs: number): string {
 const NAME: PrinterColumn = {
   ...column('Name'),
   format: 'name',
-  description: 'Name must be unique within a namespace.',
+  // The text of ObjectMeta in Kubernetes' own API documentation; clients show it nowhere.
+  description:
+    'Name must be unique within a namespace. Is required when creating resources, although some resources may allow a ' +
+    'client to request the generation of an appropriate name automatically. Name is primarily intended for creation ' +
+    'idempotence and configuration definition. Cannot be updated. More info: ' +
+    'https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names',
 };
 const AGE = column('Age');
 
@@ -156,22 +162,42 @@ function partial(object: KubeObject): object {
   return { kind: 'PartialObjectMetadata', apiVersion: META, metadata: object.metadata };
 }
 
-function table(type: ResourceType, objects: readonly KubeObject[], metadata: object, nowMs: number): object {
+/** How objects are shown. */
+export interface View {
+  readonly shape: Shape;
+  readonly nowMs: number;
+  /** Of Tables; default Metadata. */
+  readonly includeObject?: string | undefined;
+}
+
+function table(
+  type: ResourceType,
+  objects: readonly KubeObject[],
+  metadata: object,
+  { nowMs, includeObject = 'Metadata' }: View,
+): object {
   const layoutOfType = tableLayout(type);
-  const definition = ({ name, type: kind, format = '', description = name, priority = 0 }: PrinterColumn): object => ({
-    name,
-    type: kind,
-    format,
-    description,
-    priority,
-  });
+  const describe = ({ description, jsonPath, name }: PrinterColumn): string => {
+    if (description !== undefined) return description;
+    return jsonPath === '' ? name : `Custom resource definition column (in JSONPath format): ${jsonPath}`;
+  };
+  const definition = (each: PrinterColumn): object => definitionOf(each, describe(each));
+  const shown: Readonly<Record<string, (object: KubeObject) => unknown>> = {
+    None: () => null,
+    Object: (object) => versioned(type, object),
+  };
+  const show = shown[includeObject] ?? partial;
   return {
     kind: 'Table',
     apiVersion: META,
     metadata,
     columnDefinitions: layoutOfType.columns.map(definition),
-    rows: objects.map((object) => ({ cells: layoutOfType.row(object, nowMs), object: partial(object) })),
+    rows: objects.map((object) => ({ cells: layoutOfType.row(object, nowMs), object: show(object) })),
   };
+}
+
+function definitionOf({ name, type, format = '', priority = 0 }: PrinterColumn, description: string): object {
+  return { name, type, format, description, priority };
 }
 
 /** The object in this version's form. */
@@ -185,10 +211,11 @@ export function versioned(type: ResourceType, object: KubeObject): KubeObject {
 }
 
 /** One object in the shape that was asked for. */
-export function showObject(type: ResourceType, shape: Shape, object: KubeObject, nowMs: number): object {
+export function showObject(type: ResourceType, view: View, object: KubeObject): object {
+  const { shape } = view;
   if (shape === 'PartialObjectMetadata') return partial(object);
   if (shape === 'Table') {
-    return table(type, [object], { resourceVersion: object.metadata.resourceVersion }, nowMs);
+    return table(type, [object], { resourceVersion: object.metadata.resourceVersion }, view);
   }
   return versioned(type, object);
 }
@@ -196,11 +223,11 @@ export function showObject(type: ResourceType, shape: Shape, object: KubeObject,
 /** A list in the shape that was asked for. */
 export function showList(
   type: ResourceType,
-  shape: Shape,
+  view: View,
   list: { readonly metadata: object; readonly items: readonly KubeObject[] },
-  nowMs: number,
 ): object {
-  if (shape === 'Table') return table(type, list.items, list.metadata, nowMs);
+  const { shape } = view;
+  if (shape === 'Table') return table(type, list.items, list.metadata, view);
   if (shape === 'PartialObjectMetadata') {
     return {
       kind: 'PartialObjectMetadataList',

@@ -1,6 +1,7 @@
 // Promises: which resources are served, and the rules of each: built-in ones from a table, the rest from the
 // CustomResourceDefinitions in the store. Adding a built-in resource is a line here.
 import type { ResourceNames } from './status.ts';
+import type { Schema } from './structural-schema.ts';
 import type { KubeObject } from './store.ts';
 
 /** One column of `kubectl get`. */
@@ -11,15 +12,6 @@ export interface PrinterColumn {
   readonly description?: string;
   readonly format?: string;
   readonly priority?: number;
-}
-
-/** An OpenAPI v3 schema, as far as the sandbox reads it. */
-export interface Schema {
-  readonly type?: string;
-  readonly default?: unknown;
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly additionalProperties?: Schema | boolean;
-  readonly items?: Schema;
 }
 
 /** One resource in one version. */
@@ -91,6 +83,25 @@ const BUILT_IN: readonly BuiltIn[] = [
     names: ['leases', 'lease'],
     flags: { createOnUpdate: true, unconditionalUpdate: false },
   },
+  { gvk: ['rbac.authorization.k8s.io', 'v1', 'Role'], names: ['roles', 'role'] },
+  { gvk: ['rbac.authorization.k8s.io', 'v1', 'RoleBinding'], names: ['rolebindings', 'rolebinding'] },
+  {
+    gvk: ['rbac.authorization.k8s.io', 'v1', 'ClusterRole'],
+    names: ['clusterroles', 'clusterrole'],
+    flags: { namespaced: false },
+  },
+  {
+    gvk: ['rbac.authorization.k8s.io', 'v1', 'ClusterRoleBinding'],
+    names: ['clusterrolebindings', 'clusterrolebinding'],
+    flags: { namespaced: false },
+  },
+  // Stored and shown only, so that the chart and the manifests can be applied: nothing runs.
+  {
+    gvk: ['apps', 'v1', 'Deployment'],
+    names: ['deployments', 'deployment', 'deploy'],
+    flags: { statusSubresource: true, generation: true, categories: ['all'] },
+  },
+  { gvk: ['', 'v1', 'Service'], names: ['services', 'service', 'svc'], flags: { categories: ['all'] } },
   {
     gvk: ['apiextensions.k8s.io', 'v1', 'CustomResourceDefinition'],
     names: ['customresourcedefinitions', 'customresourcedefinition', 'crd', 'crds'],
@@ -176,25 +187,4 @@ export function servedTypes(crds: readonly KubeObject[]): ResourceType[] {
 /** `v1` or `group/version`. */
 export function groupVersion(type: { readonly group: string; readonly version: string }): string {
   return type.group === '' ? type.version : `${type.group}/${type.version}`;
-}
-
-/** A copy of the value with the schema's defaults filled in; null counts as absent where there is a default. */
-export function withDefaults(value: unknown, schema: Schema | undefined): unknown {
-  if (schema === undefined) return value;
-  if (Array.isArray(value)) return value.map((item) => withDefaults(item, schema.items));
-  if (typeof value !== 'object' || value === null) return value;
-  const result: Record<string, unknown> = { ...value };
-  for (const [name, property] of Object.entries(schema.properties ?? {})) {
-    if ((result[name] ?? undefined) === undefined && property.default !== undefined) {
-      result[name] = structuredClone(property.default);
-    }
-    if (result[name] !== undefined) result[name] = withDefaults(result[name], property);
-  }
-  if (typeof schema.additionalProperties === 'object') {
-    for (const name of Object.keys(result)) {
-      if (schema.properties?.[name] === undefined)
-        result[name] = withDefaults(result[name], schema.additionalProperties);
-    }
-  }
-  return result;
 }

@@ -62,7 +62,10 @@ export function fieldSelector(type: ResourceType, text: string): Selector {
       if (operator === undefined) throw badRequest(`invalid selector: '${part}'; can't understand '${part}'`);
       const name = storedField(type, field);
       if (!['metadata.name', 'metadata.namespace', ...type.fields].includes(name)) {
-        throw badRequest(`field label not supported: ${field}`);
+        // Kinds with fields of their own say it otherwise than those without.
+        if (type.custom || type.fields.length > 0) throw badRequest(`field label not supported: ${field}`);
+        const known = 'only "metadata.name", "metadata.namespace"';
+        throw badRequest(`${JSON.stringify(field)} is not a known field selector: ${known}`);
       }
       return (object) => (asText(fieldAt(object, name)) === value) === (operator !== '!=');
     });

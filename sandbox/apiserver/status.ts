@@ -20,7 +20,7 @@ interface StatusDetails {
 export interface Status {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
-  readonly metadata: Record<string, never>;
+  readonly metadata: { readonly continue?: string };
   readonly status: 'Failure';
   readonly message: string;
   readonly reason?: string;
@@ -30,7 +30,7 @@ export interface Status {
 
 /** An answer that is a failure. */
 export class StatusError extends Error {
-  readonly status: Status;
+  status: Status;
 
   constructor(code: number, reason: string | undefined, message: string, details?: StatusDetails) {
     super(message);
@@ -44,6 +44,11 @@ export class StatusError extends Error {
       ...(details === undefined ? {} : { details }),
       code,
     };
+  }
+
+  withContinue(token: string): this {
+    this.status = { ...this.status, metadata: { continue: token } };
+    return this;
   }
 }
 
@@ -80,8 +85,15 @@ export function methodNotAllowed(): StatusError {
   return new StatusError(405, 'MethodNotAllowed', message, {});
 }
 
-export function alreadyExists(type: ResourceNames, name: string): StatusError {
-  return new StatusError(409, 'AlreadyExists', `${qualified(type.plural, type)} "${name}" already exists`, {
+/** What custom resources say to DELETE of their status. */
+export function deleteNotSupported(type: ResourceNames): StatusError {
+  const message = `delete is not supported on resources of kind "${qualified(type.plural, type)}"`;
+  return new StatusError(405, 'MethodNotAllowed', message, { ...grouped(type), kind: type.plural });
+}
+
+export function alreadyExists(type: ResourceNames, name: string, isGoing = false): StatusError {
+  const going = isGoing ? 'object is being deleted: ' : '';
+  return new StatusError(409, 'AlreadyExists', `${going}${qualified(type.plural, type)} "${name}" already exists`, {
     name,
     ...grouped(type),
     kind: type.plural,
@@ -107,7 +119,8 @@ export function fieldError(field: string, reason: string, message: string): Stat
 }
 
 export function invalid(type: ResourceNames, name: string, causes: readonly StatusCause[]): StatusError {
-  const texts = causes.map((cause) => `${cause.field}: ${cause.message}`);
+  // What two validators say is two causes, and told once.
+  const texts = [...new Set(causes.map((cause) => `${cause.field}: ${cause.message}`))];
   const list = texts.length === 1 ? texts.join('') : `[${texts.join(', ')}]`;
   return new StatusError(422, 'Invalid', `${qualified(type.kind, type)} "${name}" is invalid: ${list}`, {
     ...(name === '' ? {} : { name }),
@@ -115,6 +128,12 @@ export function invalid(type: ResourceNames, name: string, causes: readonly Stat
     kind: type.kind,
     causes,
   });
+}
+
+/** A patch whose outcome cannot be decoded: the one Invalid answer that names no object. */
+export function invalidPatch(message: string): StatusError {
+  const cause = fieldError('patch', 'FieldValueInvalid', message);
+  return new StatusError(422, 'Invalid', ` "" is invalid: patch: ${message}`, { causes: [cause] });
 }
 
 export function badRequest(message: string): StatusError {
@@ -129,9 +148,10 @@ export function unsupportedMediaType(message: string): StatusError {
   return new StatusError(415, 'UnsupportedMediaType', message);
 }
 
-/** 410: the history that was asked for is gone. */
-export function expired(message: string): StatusError {
-  return new StatusError(410, 'Expired', message);
+/** 410: the history that was asked for is gone; `token` goes on with what is there now. */
+export function expired(message: string, token?: string): StatusError {
+  const error = new StatusError(410, 'Expired', message);
+  return token === undefined ? error : error.withContinue(token);
 }
 
 export function namespaceTerminating(type: ResourceNames, name: string, namespace: string): StatusError {

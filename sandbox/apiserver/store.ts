@@ -81,6 +81,31 @@ export class Store {
     return keys.toSorted().flatMap((key) => objects.get(key) ?? []);
   }
 
+  /** All objects as they were at a revision, or undefined when the history no longer tells. */
+  listAt(collection: string, revision: number, namespace?: string): KubeObject[] | undefined {
+    const newer = this.since(collection, revision);
+    if (newer === undefined) return undefined;
+    if (newer.length === 0) return this.list(collection, namespace);
+    const objects = new Map(this.#collections.get(collection)?.objects);
+    for (const { object, previous } of newer.toReversed()) {
+      const key = objectKey(object.metadata.namespace, object.metadata.name);
+      if (previous === undefined) objects.delete(key);
+      else objects.set(key, previous);
+    }
+    const keys = [...objects.keys()].filter((key) => namespace === undefined || key.startsWith(`${namespace}/`));
+    return keys.toSorted().flatMap((key) => objects.get(key) ?? []);
+  }
+
+  /** What was there so many revisions ago, or as long ago as the history tells. */
+  listBehind(
+    collection: string,
+    revisions: number,
+    namespace?: string,
+  ): { readonly revision: number; readonly objects: readonly KubeObject[] } {
+    const revision = Math.max(this.oldest(collection), this.#revision - revisions, 1);
+    return { revision, objects: this.listAt(collection, revision, namespace) ?? [] };
+  }
+
   collections(): string[] {
     return [...this.#collections.keys()];
   }

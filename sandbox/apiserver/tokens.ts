@@ -12,6 +12,8 @@ import type { KubeObject, Store } from './store.ts';
 export interface User {
   readonly name: string;
   readonly groups: readonly string[];
+  readonly uid?: string;
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 interface SigningKey {
@@ -142,6 +144,7 @@ export class TokenAuthority {
     const uid = bound?.serviceaccount?.uid ?? '';
     if (claims.sub === undefined || this.#store.findByUID(uid) === undefined) return undefined;
     const groups = ['system:serviceaccounts', `system:serviceaccounts:${bound?.namespace}`, 'system:authenticated'];
-    return { name: claims.sub, groups };
+    const extra = { 'authentication.kubernetes.io/credential-id': [`JTI=${claims.jti}`] };
+    return { name: claims.sub, groups, uid, extra };
   }
 }

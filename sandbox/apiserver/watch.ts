@@ -1,12 +1,13 @@
 // Promises: watches: the state or the history first, then every change in order, bookmarks, an end at timeoutSeconds, 410
 // for a start that is no longer known. A slow reader costs memory, never an event.
 import type { ServerEnvironment } from '../http.ts';
+import { parseRevision, waitForRevision } from './lists.ts';
 import type { Shape } from './representation.ts';
 import { showObject } from './representation.ts';
 import { groupVersion } from './resources.ts';
 import type { ResourceType } from './resources.ts';
 import type { Selector } from './selectors.ts';
-import { badRequest, expired, fieldError, invalid } from './status.ts';
+import { expired, StatusError } from './status.ts';
 import type { Change, KubeObject, Store } from './store.ts';
 
 /** What to watch. */
@@ -48,21 +49,6 @@ class LineStream implements AsyncIterable<string> {
   }
 }
 
-/** @throws StatusError 400 */
-export function parseRevision(text: string): number {
-  if (/^\d+$/.test(text)) return Number(text);
-  const parse = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
-  throw badRequest(`invalid resource version: resourceVersion: Invalid value: ${JSON.stringify(text)}: ${parse}`);
-}
-
-const LIST_OPTIONS = { group: 'meta.k8s.io', plural: 'listoptions', kind: 'ListOptions' };
-
-function checkInitialEvents(query: URLSearchParams): void {
-  if (!query.has('sendInitialEvents') || query.get('resourceVersionMatch') === 'NotOlderThan') return;
-  const message = 'Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
-  throw invalid(LIST_OPTIONS, '', [fieldError('resourceVersionMatch', 'FieldValueForbidden', message)]);
-}
-
 /** One open watch. */
 class Watch {
   readonly stream = new LineStream();
@@ -70,6 +56,8 @@ class Watch {
   readonly #store: Store;
   readonly #env: ServerEnvironment;
   #columnsSent = false;
+  /** Changes up to this revision are not shown: a client may start in the future. */
+  #after = 0;
 
   constructor(request: WatchRequest, store: Store, env: ServerEnvironment) {
     this.#request = request;
@@ -92,6 +80,7 @@ class Watch {
       return true;
     }
     const from = parseRevision(version);
+    this.#after = from;
     const changes = this.#store.since(type.collection, from);
     if (changes === undefined) {
       const oldest = this.#store.oldest(type.collection);
@@ -105,7 +94,7 @@ class Watch {
   /** What selected before counts: an object whose labels no longer match is DELETED for this client. */
   follow(change: Change): void {
     const { type, namespace, selector } = this.#request;
-    if (change.collection !== type.collection) return;
+    if (change.collection !== type.collection || change.revision <= this.#after) return;
     if (namespace !== undefined && change.object.metadata.namespace !== namespace) return;
     const before = change.previous !== undefined && selector(change.previous);
     const after = change.type !== 'DELETED' && selector(change.object);
@@ -125,8 +114,9 @@ class Watch {
   }
 
   #send(eventType: Change['type'], object: KubeObject): void {
-    const { type, shape } = this.#request;
-    const shown = showObject(type, shape, object, this.#env.clock.now());
+    const { type, shape, query } = this.#request;
+    const includeObject = query.get('includeObject') ?? undefined;
+    const shown = showObject(type, { shape, nowMs: this.#env.clock.now(), includeObject }, object);
     const plain = shape !== 'Table' || !this.#columnsSent;
     this.#columnsSent = true;
     this.stream.push({ type: eventType, object: plain ? shown : { ...shown, columnDefinitions: null } });
@@ -139,6 +129,22 @@ function lastSeen(change: Change): KubeObject {
   return { ...previous, metadata: { ...previous.metadata, resourceVersion: String(change.revision) } };
 }
 
+/** Initial events "not older than" a version that never comes: an ERROR event after the server's patience. */
+async function beginLater(
+  watch: Watch,
+  wanted: { version: number; request: WatchRequest; store: Store; env: ServerEnvironment },
+): Promise<void> {
+  const { version, request, store, env } = wanted;
+  try {
+    await waitForRevision(version, store, env, request.signal);
+    watch.begin();
+  } catch (error) {
+    if (error instanceof StatusError) watch.stream.push({ type: 'ERROR', object: error.status });
+  }
+  // Even when the version has come: the client watches again from there.
+  watch.stream.end();
+}
+
 /**
  * Opens a watch; its body ends with the client, or after timeoutSeconds (the real default: 30 to 60 minutes).
  * @throws StatusError 400 or 422
@@ -149,8 +155,12 @@ export function openWatch(
   env: ServerEnvironment,
   bookmarkIntervalMs: number,
 ): AsyncIterable<string> {
-  checkInitialEvents(request.query);
   const watch = new Watch(request, store, env);
+  const version = parseRevision(request.query.get('resourceVersion') || '0');
+  if (request.query.get('sendInitialEvents') === 'true' && version > store.revision) {
+    void beginLater(watch, { version, request, store, env });
+    return watch.stream;
+  }
   if (!watch.begin()) {
     watch.stream.end();
     return watch.stream;
