@@ -14,6 +14,7 @@ function failure(event: Extract<TestEvent, { type: 'test:fail' }>): string {
 }
 
 /** Yields what is worth reading. */
+// oxlint-disable-next-line import/no-default-export -- node:test takes a reporter by its default export
 export default async function* briefReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   for await (const event of source) {
     if (event.type === 'test:fail') {

@@ -1,6 +1,6 @@
 // Promises: which keys an event concerns. Keeps the two indexes that answer it: resources by the Secret they write and by
 // the ServiceAccount they use. Holds names and times, never objects. Makes no call.
-import { ANNOTATION_ALLOW, LABEL_NAME } from '../api/names.ts';
+import { ANNOTATION_ALLOW, ANNOTATION_REFRESH_REQUESTED, LABEL_NAME } from '../api/names.ts';
 import type { ObjectMeta, PartialObjectMetadata } from '../api/meta.ts';
 import { secretNameOf } from '../api/resolve.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
@@ -69,9 +69,25 @@ export class CredentialIndex {
     if (own === undefined) {
       return undefined;
     }
-    const rank = (candidate: string): string => `${this.#entries.get(candidate)?.creationTimestamp ?? ''} ${candidate}`;
-    const [first] = [...this.writersOf(own.secretKey)].sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
-    return first === undefined || first === key ? undefined : splitKey(first).name;
+    const holder = this.holderOf(own.secretKey);
+    return holder === undefined || holder === key ? undefined : splitKey(holder).name;
+  }
+
+  /** The key of the oldest resource that writes the Secret "namespace/name"; of one second the first by name. */
+  holderOf(secretKey: string): string | undefined {
+    let holder: string | undefined;
+    for (const key of this.#bySecret.get(secretKey) ?? []) {
+      if (holder === undefined || this.#isOlder(key, holder)) {
+        holder = key;
+      }
+    }
+    return holder;
+  }
+
+  #isOlder(key: string, than: string): boolean {
+    const time = this.#entries.get(key)?.creationTimestamp ?? '';
+    const thanTime = this.#entries.get(than)?.creationTimestamp ?? '';
+    return time === thanTime ? key < than : time < thanTime;
   }
 }
 
@@ -102,26 +118,34 @@ export interface Handler<T> {
 /** Whether news of an object tells nothing new: it is our own last write, come back. */
 export type IsEcho = (object: { readonly metadata: ObjectMeta }) => boolean;
 
-/** A resource concerns itself, and those that wait for the Secret that it holds. */
+/** A resource concerns itself, and those that wait for the Secret that it holds: whoever waits too concerns nobody else. */
 export function credentialHandler(
   index: CredentialIndex,
   enqueue: (key: string) => void,
   isEcho: IsEcho = () => false,
 ): Handler<WorkloadCredential> {
+  const secretKeyOf = (credential: WorkloadCredential): string =>
+    `${credential.metadata.namespace ?? ''}/${secretNameOf(credential)}`;
   const withRivals = (credential: WorkloadCredential): void => {
-    const namespace = credential.metadata.namespace ?? '';
     enqueue(keyOf(credential));
-    for (const key of index.writersOf(`${namespace}/${secretNameOf(credential)}`)) {
+    for (const key of index.writersOf(secretKeyOf(credential))) {
       enqueue(key);
     }
   };
+  const holds = (credential: WorkloadCredential): boolean =>
+    index.holderOf(secretKeyOf(credential)) === keyOf(credential);
   return {
     onAdd(credential) {
       index.set(credential);
-      withRivals(credential);
+      if (holds(credential)) {
+        withRivals(credential);
+      } else {
+        enqueue(keyOf(credential));
+      }
     },
     onUpdate(before, after) {
-      if (isEcho(after)) {
+      const isKnown = isEcho(after) && sameWish(before, after);
+      if (isKnown) {
         return;
       }
       index.set(after);
@@ -133,10 +157,27 @@ export function credentialHandler(
       }
     },
     onDelete(credential) {
+      const held = holds(credential);
       index.delete(keyOf(credential));
-      withRivals(credential);
+      if (held) {
+        withRivals(credential);
+      } else {
+        enqueue(keyOf(credential));
+      }
     },
   };
+}
+
+/** A list may tell our own write together with somebody else's before it, which the writer did not know of. */
+function sameWish(before: WorkloadCredential, after: WorkloadCredential): boolean {
+  const request = ({ metadata }: WorkloadCredential): string | undefined =>
+    metadata.annotations?.[ANNOTATION_REFRESH_REQUESTED];
+  return (
+    before.metadata.uid === after.metadata.uid &&
+    before.metadata.generation === after.metadata.generation &&
+    before.metadata.deletionTimestamp === after.metadata.deletionTimestamp &&
+    request(before) === request(after)
+  );
 }
 
 /** A Secret concerns the resources that write it, and the one that its label names. */

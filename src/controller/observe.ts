@@ -2,10 +2,11 @@
 // where the plan asks for a closer look. The only reader; writes nothing.
 import { requestInputs, renderInputs } from '../credential/inputs.ts';
 import type { PartialObjectMetadata, Secret } from '../api/meta.ts';
+import { ANNOTATION_REFRESH_HANDLED, ANNOTATION_REFRESH_REQUESTED, ANNOTATION_REQUEST_HASH } from '../api/names.ts';
 import { resolve, secretNameOf, type Resolution, type ResolvedExchange } from '../api/resolve.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 import { CredentialError } from '../credential/errors.ts';
-import { renderHash, requestHash } from '../credential/hashes.ts';
+import { renderHash, requestHash, sameInput } from '../credential/hashes.ts';
 import type { KeyMemory, Observed, SecretView } from '../credential/observed.ts';
 import { ownership } from '../credential/ownership.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
@@ -92,7 +93,10 @@ export class Observer {
     if (credential === undefined) {
       return undefined;
     }
-    return { ...sight, credential, secret: await this.#liveSecret(credential, at, options) };
+    const secret = await this.#liveSecret(credential, at, options);
+    return at === 'content' && this.#asksForMore(credential, secret)
+      ? await this.look(sight, 'absence', options)
+      : { ...sight, credential, secret };
   }
 
   /**
@@ -150,6 +154,23 @@ export class Observer {
     };
     this.#readings.set(key, reading);
     return reading;
+  }
+
+  /**
+   * Whether the cached resource asks for an exchange that the live Secret knows nothing of. After etcd was restored the
+   * cache may still hold what was lost: a request that was lost must not be honoured, or the restored resource would ask
+   * for another exchange. Revisions cannot tell, since the new ones overlap with the lost ones.
+   */
+  #asksForMore(credential: WorkloadCredential, secret: SecretView): boolean {
+    if (secret.kind !== 'live') {
+      return false;
+    }
+    const requested = credential.metadata.annotations?.[ANNOTATION_REFRESH_REQUESTED];
+    const told = secret.secret.metadata.annotations ?? {};
+    return (
+      (requested !== undefined && requested !== told[ANNOTATION_REFRESH_HANDLED]) ||
+      !sameInput(told[ANNOTATION_REQUEST_HASH], this.#read(credential).requestHash)
+    );
   }
 
   #endpointRefusal(exchange: ResolvedExchange): CredentialError | undefined {

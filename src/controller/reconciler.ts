@@ -52,8 +52,11 @@ export interface ReconcilerOptions {
 const MAX_LOOKS = 4;
 /** No wake-up is trusted for longer: a clock that was set is noticed within this time. Costs no call. */
 const MAX_SLEEP_MS = 10 * 60_000;
-/** After a status that could not be written. */
+/** After a status that could not be written; the second where somebody has to permit it first. */
 const STATUS_RETRY_MS = 5_000;
+const STATUS_DENIED_RETRY_MS = 60_000;
+/** After the API server denied what the cache has: it may be wrong (a proxy's 404), and then no event comes. */
+const LOOK_AGAIN_MS = 60_000;
 
 /** Reconciles keys. */
 export class Reconciler {
@@ -103,7 +106,7 @@ export class Reconciler {
     const decision = await this.#decide(key, cached, { signal });
     if (decision === undefined) {
       this.#memories.forget(key);
-      return {};
+      return { requeueAfterMs: LOOK_AGAIN_MS };
     }
     const acted = await this.#act(key, decision, { signal });
     this.#rememberConflict(key, cached, acted);
@@ -199,7 +202,12 @@ export class Reconciler {
       return failed(decision.failure, lastKnown(observed, settings, clock.now()));
     }
     try {
-      return await this.#actor.act(key, observed, decision.decided, options);
+      const acted = await this.#actor.act(key, observed, decision.decided, options);
+      if (acted.outcome.kind === 'settled') {
+        // A write whose answer was lost: what was held for it is in the Secret.
+        this.#memories.remember(key, observed.uid, { held: undefined });
+      }
+      return acted;
     } catch (error) {
       return failed(foreseen(error, options.signal), decision.decided.assessment);
     }
@@ -246,7 +254,7 @@ export class Reconciler {
         options,
       );
       if (written === undefined) {
-        return {};
+        return { requeueAfterMs: LOOK_AGAIN_MS };
       }
       if (written.resourceVersion !== undefined) {
         marks.mark(PLURAL, key, written.resourceVersion);
@@ -279,8 +287,9 @@ export class Reconciler {
       });
       this.#memories.remember(key, observed.uid, { retryNotBeforeMs });
     }
-    const { retryAfterSeconds } = failure;
-    return { requeueAfterMs: retryAfterSeconds === undefined ? STATUS_RETRY_MS : retryAfterSeconds * 1000 };
+    const { retryAfterSeconds, disposition } = failure;
+    const retryMs = disposition === 'denied' ? STATUS_DENIED_RETRY_MS : STATUS_RETRY_MS;
+    return { requeueAfterMs: retryAfterSeconds === undefined ? retryMs : retryAfterSeconds * 1000 };
   }
 
   #tell(observed: Observed, { outcome }: Acted, events: readonly StatusEvent[]): void {
@@ -304,11 +313,13 @@ export class Reconciler {
     const nowMs = this.#options.clock.now();
     const { outcome, assessment } = acted;
     const isDone = outcome.kind === 'issued' || outcome.kind === 'settled';
+    // A contest has a pace of its own, which the plan told; by that of other failures its time may be long past.
+    const isRetried = outcome.kind === 'failed' && outcome.error.code !== 'SecretContested';
     const wishes = [
       acted.wakeAtMs,
       assessment.live ? assessment.record?.expirationTimeMs : undefined,
       isDone ? assessment.refreshTimeMs : undefined,
-      outcome.kind === 'failed' ? this.#retryTime(key, observed, acted, { error: outcome.error, status }) : undefined,
+      isRetried ? this.#retryTime(key, observed, acted, { error: outcome.error, status }) : undefined,
     ].filter((timeMs) => timeMs !== undefined);
     return { requeueAfterMs: Math.min(MAX_SLEEP_MS, ...wishes.map((timeMs) => Math.max(0, timeMs - nowMs))) };
   }

@@ -48,10 +48,11 @@ export class SecretWriter {
     options: CallOptions,
   ): Promise<WrittenSecret> {
     let seen = existing;
+    let scope = data;
     for (let attempt = 1; ; attempt += 1) {
       try {
         this.#options.assertLeading();
-        return identityOf(await this.#once(wanted, seen, data, options));
+        return identityOf(await this.#once(wanted, seen, scope, options));
       } catch (error) {
         const isRace = isConflict(error) || isNotFound(error) || isInvalid(error);
         if (!isRace || attempt === MAX_TRIES) {
@@ -62,6 +63,7 @@ export class SecretWriter {
           return found.done;
         }
         seen = found.existing;
+        scope = found.isIntact === true ? scope : 'replace';
       }
     }
   }
@@ -87,7 +89,7 @@ export class SecretWriter {
     wanted: WantedSecret,
     error: unknown,
     options: CallOptions,
-  ): Promise<{ readonly done?: WrittenSecret; readonly existing?: ObjectMeta }> {
+  ): Promise<{ readonly done?: WrittenSecret; readonly existing?: ObjectMeta; readonly isIntact?: boolean }> {
     const key = { namespace: wanted.namespace, name: wanted.name };
     const metadata = await orUndefined(this.#options.api.getSecretMetadata(key, options));
     if (metadata === undefined) {
@@ -98,18 +100,19 @@ export class SecretWriter {
     if (secret === undefined) {
       return {};
     }
-    if (this.#isWanted(secret, wanted)) {
+    const isIntact = this.#isIntact(secret, wanted);
+    if (isIntact && patchOperations(secret.metadata, wanted, 'keep').length === 0) {
       return { done: identityOf(secret) };
     }
     if (isInvalid(error)) {
       await this.#removeImmutable(secret, error, options);
       return {};
     }
-    return { existing: secret.metadata };
+    return { existing: secret.metadata, isIntact };
   }
 
-  /** The same content-hash, and data that it covers: our own write. */
-  #isWanted(secret: Secret, wanted: WantedSecret): boolean {
+  /** The same content-hash, and data that it covers: what we want to be in it, is. */
+  #isIntact(secret: Secret, wanted: WantedSecret): boolean {
     const record = verifyRecord(secret, wanted.owner.uid, this.#options.now());
     return record?.contentHash === wanted.annotations[ANNOTATION_CONTENT_HASH];
   }

@@ -299,7 +299,7 @@ export class Reflector<T> {
     this.#count(expired ? 'expired' : 'error');
     const first = this.#failures === 0;
     const delayMs = Math.max(this.#nextDelayMs(), serverWishMs(failure));
-    if (expired || this.#failures % FAILURES_UNTIL_RELIST === 0) this.#mustList = true;
+    if (expired || isBrokenOff(failure) || this.#failures % FAILURES_UNTIL_RELIST === 0) this.#mustList = true;
     if (expired && first) {
       log.info('a watch is too old to go on; the list is made again', { resource, namespace });
       return 0;
@@ -367,6 +367,15 @@ function isExpired(error: unknown): boolean {
   if (!(error instanceof KubeError)) return false;
   if (error.status === 410 || error.reason === 'Expired' || error.reason === 'Gone') return true;
   return error.causes.some((cause) => cause.reason === 'ResourceVersionTooLarge');
+}
+
+/**
+ * The connection broke or fell silent, so the API server may have been restarted on an older etcd: a watch from a place in
+ * its future is taken by kube-apiserver without an error, and then shows nothing, not even bookmarks. client-go goes on
+ * from there to spare the server lists of many controllers; we are one, with three lists.
+ */
+function isBrokenOff(error: unknown): boolean {
+  return error instanceof KubeError && (error.kind === 'network' || error.kind === 'timeout');
 }
 
 /** Retry-After of 429 and 5xx, believed up to two minutes. */

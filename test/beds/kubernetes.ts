@@ -3,6 +3,7 @@
 // Nothing of it outlives stop() or this process. No nodes: pods stay Pending.
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAuditLog } from '../support/audit.ts';
 import type { AuditEvent } from '../support/audit.ts';
@@ -76,6 +77,13 @@ export interface KubernetesBed {
   killAPIServer(): Promise<void>;
   /** Starts it again, same port, same data. */
   restartAPIServer(): Promise<void>;
+  /** SIGSTOP to kube-apiserver: it takes connections and answers nothing, until `resumeAPIServer`. */
+  pauseAPIServer(): void;
+  resumeAPIServer(): void;
+  /** Copies etcd's data as they are now; kube-apiserver loses etcd for about a second. Returns the copy's directory. */
+  saveEtcd(): Promise<string>;
+  /** Starts everything again from such a copy: resourceVersions go backwards. */
+  restoreEtcd(copy: string): Promise<void>;
   /** The last warnings and errors of every server's log, for a failed test. */
   logs(): string;
   /** SIGKILL to all, then the directory goes. */
@@ -249,6 +257,12 @@ class Servers {
     return [...this.#children.values()].map((child) => `--- ${child.name}\n${child.logTail(40)}`).join('\n');
   }
 
+  signal(name: string, signal: NodeJS.Signals): void {
+    const child = this.#children.get(name);
+    if (child === undefined || child.exit() !== undefined) throw new Error(`${name} does not run`);
+    process.kill(child.pid, signal);
+  }
+
   async kill(name?: string): Promise<void> {
     const ending = [...this.#children.values()].filter((child) => name === undefined || child.name === name);
     await Promise.all(ending.map(async (child) => await child.kill()));
@@ -261,6 +275,21 @@ async function startAPIServer(servers: Servers, layout: Layout, further: readonl
   await servers.wait('kube-apiserver to be ready', async () => {
     return (await getOverTLS(`${layout.server}/readyz`, layout.authority.certificatePEM)).status === 200;
   });
+}
+
+/** With nobody writing, the files are whole: what was written survives the process, though not the machine. */
+async function saveEtcd(servers: Servers, layout: Layout, copy: string): Promise<void> {
+  await servers.kill('etcd');
+  await cp(layout.file('etcd'), copy, { recursive: true });
+  await servers.start('etcd', etcdArguments(layout));
+}
+
+async function restoreEtcd(servers: Servers, layout: Layout, copy: string): Promise<void> {
+  await servers.kill('kube-apiserver');
+  await servers.kill('etcd');
+  await rm(layout.file('etcd'), { recursive: true });
+  await cp(copy, layout.file('etcd'), { recursive: true });
+  await servers.start('etcd', etcdArguments(layout));
 }
 
 function kubectlOf(layout: Layout, binaries: Binaries): KubernetesBed['kubectl'] {
@@ -373,6 +402,21 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
     },
     restartAPIServer: async () => {
       await startAPIServer(servers, layout, options.apiServerArguments ?? []);
+    },
+    pauseAPIServer: () => servers.signal('kube-apiserver', 'SIGSTOP'),
+    resumeAPIServer: () => servers.signal('kube-apiserver', 'SIGCONT'),
+    saveEtcd: async () => {
+      const copy = layout.file(`etcd-copy-${++serial}`);
+      await saveEtcd(servers, layout, copy);
+      return copy;
+    },
+    restoreEtcd: async (copy) => {
+      await restoreEtcd(servers, layout, copy);
+      await startAPIServer(servers, layout, options.apiServerArguments ?? []);
+      if (options.controllerManager === false) return;
+      // Its caches are from the other history.
+      await servers.kill('kube-controller-manager');
+      await startManager(servers, layout, kubectl);
     },
     logs: () => servers.logs(),
     stop: async () => {

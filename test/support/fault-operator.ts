@@ -86,7 +86,10 @@ export async function startFaultOperator(bed: OperatorBed, other: FaultOperatorO
   const ended = operator.run(stop.signal);
   ended.catch(() => undefined);
   const said = (message: string): LogLine[] => lines.filter((line) => line.message === message);
-  await waitFor('the operator to work', () => said('this replica works').length > 0, { timeoutMs: 10_000, everyMs: 10 });
+  await waitFor('the operator to work', () => said('this replica works').length > 0, {
+    timeoutMs: 10_000,
+    everyMs: 10,
+  });
   return {
     lines,
     ended,

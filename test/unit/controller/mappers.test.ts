@@ -62,6 +62,59 @@ describe('our own write, come back', () => {
   });
 });
 
+describe('our own write that came back together with somebody else\'s, as a list tells them', () => {
+  const isEcho: IsEcho = ({ metadata }) => metadata.resourceVersion === '7';
+
+  test('wakes its key, and the index learns of the change', () => {
+    const { credentials, taken, index } = bench(isEcho);
+    const before = credential('orders');
+    credentials.onAdd(before);
+    taken();
+    const after = credential('orders', undefined, { resourceVersion: '7', generation: 2 });
+    credentials.onUpdate(before, { ...after, spec: { ...after.spec, serviceAccountName: 'another' } });
+    assert.deepEqual(taken(), ['shop/orders']);
+    assert.deepEqual(index.usersOf('shop/another'), ['shop/orders']);
+  });
+
+  test('wakes its key also when it was a refresh that was asked for', () => {
+    const { credentials, taken } = bench(isEcho);
+    const annotations = { 'workloadcredentials.io/refresh-requested': 'now' };
+    credentials.onUpdate(
+      credential('orders'),
+      credential('orders', undefined, { resourceVersion: '7', annotations }),
+    );
+    assert.deepEqual(taken(), ['shop/orders']);
+  });
+});
+
+describe('many resources that name one Secret', () => {
+  test('cost one look each as they come and go, as long as its holder stays', () => {
+    const { credentials, taken } = bench();
+    const names = Array.from({ length: 50 }, (_, index) => `rival-${index}`);
+    const young = { creationTimestamp: '2026-12-01T00:00:00Z' };
+    credentials.onAdd(credential('holder', 'shared'));
+    taken();
+    for (const name of names) {
+      credentials.onAdd(credential(name, 'shared', young));
+      assert.deepEqual(taken(), [`shop/${name}`]);
+    }
+    for (const name of names.slice(1)) {
+      credentials.onDelete(credential(name, 'shared', young));
+      assert.deepEqual(taken(), [`shop/${name}`]);
+    }
+    credentials.onDelete(credential('holder', 'shared'));
+    assert.deepEqual(taken(), ['shop/holder', 'shop/rival-0']);
+  });
+
+  test('are told of an older one that comes late, as in the order of a list', () => {
+    const { credentials, taken } = bench();
+    credentials.onAdd(credential('a', 'shared', { creationTimestamp: '2026-01-02T00:00:00Z' }));
+    taken();
+    credentials.onAdd(credential('b', 'shared', { creationTimestamp: '2026-01-01T00:00:00Z' }));
+    assert.deepEqual(taken(), ['shop/a', 'shop/b']);
+  });
+});
+
 describe('a WorkloadCredential', () => {
   test('wakes itself when it comes and changes', () => {
     const { credentials, taken } = bench();

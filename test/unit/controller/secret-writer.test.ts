@@ -191,6 +191,30 @@ describe('a race', () => {
   });
 });
 
+describe('a race of a repair, which leaves the data alone', () => {
+  const intact = aSecret({ issueTimeMs: LATER });
+  const drifted = withMetadata(intact, { labels: {} });
+
+  /** A repair of a Secret that has lost its labels, while somebody else does `what`. */
+  async function repairWhile(what: (api: FakeKubeApi) => void): Promise<FakeKubeApi> {
+    const { api } = bench(drifted);
+    const seen = api.secret?.metadata;
+    api.next('patch secrets', 'before', () => what(api));
+    const writer = new SecretWriter({ api, assertLeading: () => undefined, now: () => LATER });
+    assertWritten(api, await writer.write(WANTED, seen, 'keep', { signal: new AbortController().signal }));
+    return api;
+  }
+
+  test('with somebody who damages the data meanwhile: they are put back, and never taken for verified', async () => {
+    await repairWhile((api) => void api.put({ ...drifted, data: { 'credentials.json': 'e30=' } }));
+  });
+
+  test('with somebody who changed something else: the repair is made all the same', async () => {
+    const api = await repairWhile((other) => void other.put(drifted));
+    assert.deepEqual(api.secret?.metadata.labels, WANTED.labels);
+  });
+});
+
 describe('an immutable Secret', () => {
   test('of ours is deleted with preconditions and created anew, with the credential in hand', async () => {
     const { api, write } = bench({ ...aSecret(), immutable: true });

@@ -259,6 +259,32 @@ describe('Informer', () => {
     assert.deepEqual(told, ['add a@800', 'update a@800 a@40']);
   });
 
+  it('lists again when a watch broke off: the server may be back with an older etcd', async () => {
+    for (const breakOff of [(answer: ScriptedAnswer) => answer.reset(), undefined]) {
+      const { informer, lists, watches, streams, backoffMs, clock } = await start({
+        list: (_request, answer, count) =>
+          answer.json(200, count === 1 ? listOf('900', [thing('a', '800')]) : listOf('50', [thing('a', '40')])),
+        watch(_request, answer, count) {
+          if (count === 1 && breakOff !== undefined) breakOff(answer);
+          else answer.stream();
+        },
+      });
+      if (breakOff === undefined) {
+        await until(() => streams.length === 1);
+        // An event first, so that the watch was a good one and counts as no failure.
+        streams[0]?.event('ADDED', thing('b', '901'));
+        await until(() => informer.get('shop/b') !== undefined);
+        streams[0]?.reset();
+      }
+      await clock.advance(await backoffMs());
+      await until(() => watches.length === 2);
+      assert.equal(lists.length, 2);
+      assert.equal(watches[1]?.query.get('resourceVersion'), '50');
+      assert.equal(informer.get('shop/a')?.metadata.resourceVersion, '40');
+      assert.equal(informer.get('shop/b'), undefined);
+    }
+  });
+
   it('watches again after other errors, from the same place, and lists again when they go on', async () => {
     const wrong: ((answer: ScriptedAnswer) => void)[] = [
       (answer) =>

@@ -1,0 +1,295 @@
+// Shows on a real API server that its outages cost no exchange and expire no Secret: restarted, frozen, restored from an
+// older etcd, with another authority and after the operator's own token was taken away. The operator reads a kubeconfig
+// that names files, through a TLS front whose certificate can be changed.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AddressInfo } from 'node:net';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
+import { createAuthority } from '../../sandbox/certificates.ts';
+import { type OperatorProcess, startOperator } from '../beds/operator.ts';
+import { type SeaweedFSBed, startSeaweedFS } from '../beds/seaweedfs.ts';
+import { waitFor } from '../beds/wait.ts';
+import { type Installation, manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
+
+const AUDIENCE = 'sts.seaweedfs.test';
+const ACCOUNT = 'wc';
+const KEYS = ['app-0', 'app-1', 'app-2', 'app-3'].map((name) => ({ namespace: 'shop', name }));
+const LATER = { namespace: 'shop', name: 'later' };
+const ALL = [...KEYS, LATER];
+type Key = (typeof ALL)[number];
+
+let bed: Installation;
+let seaweedFS: SeaweedFSBed;
+let front: Front;
+let operator: OperatorProcess;
+let args: readonly string[];
+const operators: OperatorProcess[] = [];
+
+/** Ends TLS and passes bytes on, so that certificates can be changed in front of a server that keeps its own. */
+class Front {
+  readonly #server: Server;
+  readonly #sockets = new Set<TLSSocket>();
+
+  constructor(target: { server: string; caPEM: string }) {
+    this.#server = createServer((socket) => {
+      const up = connect({ host: '127.0.0.1', port: Number(new URL(target.server).port), ca: target.caPEM });
+      for (const [one, other] of [
+        [socket, up],
+        [up, socket],
+      ] as const) {
+        this.#sockets.add(one);
+        one.on('error', () => other.destroy());
+        one.once('close', () => {
+          this.#sockets.delete(one);
+          other.destroy();
+        });
+        one.pipe(other);
+      }
+    });
+  }
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** From now on it shows a certificate of a new authority; who is connected is cut off. Gives the authority. */
+  async renew(): Promise<string> {
+    const authority = await createAuthority(`front-ca-${Math.random()}`);
+    const names = { ips: ['127.0.0.1'], dns: ['localhost'] };
+    const { certificatePEM, privateKeyPEM } = await authority.issueServer({ commonName: 'front' }, names);
+    this.#server.setSecureContext({ cert: certificatePEM, key: privateKeyPEM });
+    this.cut();
+    return authority.certificatePEM;
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.cut();
+    await closed;
+  }
+}
+
+function file(name: string): string {
+  return join(bed.kubernetes.directory, name);
+}
+
+async function apply(key: Key): Promise<void> {
+  const [proxy] = bed.proxies;
+  const aws = { roleARN: seaweedFS.roleARN('app'), region: 'us-east-1', audience: AUDIENCE, endpoint: proxy?.url };
+  await bed.apply(manifest({ ...key, aws }));
+}
+
+async function accessKeyID({ namespace, name }: Key): Promise<string> {
+  const secret = await bed.client.secret(namespace, name);
+  assert.ok(secret !== undefined);
+  const pair = JSON.parse(secret.data['credentials.json'] ?? '{}') as { AccessKeyId: string; Expiration: string };
+  assert.ok(Date.parse(pair.Expiration) > Date.now(), 'no Secret holds an expired credential');
+  return pair.AccessKeyId;
+}
+
+async function requestRefresh(keys: readonly Key[], value: string): Promise<void> {
+  const names = keys.map(({ name }) => name);
+  const request = `workloadcredentials.io/refresh-requested=${value}`;
+  await bed.kubectl('annotate', 'wcred', ...names, '-n', 'shop', '--overwrite', request);
+}
+
+/** Waits until the refresh has been made and told, and gives the milliseconds that this took. */
+async function untilRefreshed(keys: readonly Key[], value: string, timeoutMs = 60_000): Promise<number> {
+  const startMs = performance.now();
+  for (const key of keys) {
+    await bed.until(
+      key,
+      `refresh ${value}`,
+      ({ status }) => status.lastHandledRefreshRequest === value && status.consecutiveFailures === 0,
+      timeoutMs,
+    );
+  }
+  return Math.round(performance.now() - startMs);
+}
+
+function exchanges(): number[] {
+  return ALL.map((key) => bed.exchanges(key));
+}
+
+/** A token that ends when its Secret is deleted: the only way to end one early. */
+async function mintToken(name: string): Promise<string> {
+  await bed.kubectl('create', 'secret', 'generic', name, '-n', SYSTEM_NAMESPACE);
+  const bound = ['--bound-object-kind=Secret', `--bound-object-name=${name}`];
+  return (await bed.kubectl('create', 'token', ACCOUNT, '-n', SYSTEM_NAMESPACE, ...bound)).trim();
+}
+
+async function start(further: readonly string[]): Promise<OperatorProcess> {
+  operator = await startOperator({ kubeconfig: file('kubeconfig'), args: [...args, ...further] });
+  operators.push(operator);
+  await operator.waitUntilReady(60_000);
+  return operator;
+}
+
+before(async () => {
+  bed = await startCluster();
+  const subjects = ALL.map(({ namespace, name }) => `system:serviceaccount:${namespace}:${name}`);
+  seaweedFS = await startSeaweedFS({
+    issuer: bed.kubernetes.issuer,
+    caPEM: bed.kubernetes.caPEM,
+    audience: AUDIENCE,
+    roles: [{ name: 'app', subjects, bucket: 'app' }],
+  });
+  const proxy = await bed.addProxy(seaweedFS.url);
+  await bed.createWorkloads(ALL);
+  await bed.install({ scope: 'clusterWide', endpoints: [{ url: proxy.url, audiences: [AUDIENCE] }] });
+  bed.operator.signal('SIGTERM');
+  await bed.operator.exited;
+  front = new Front(bed.kubernetes);
+  writeFileSync(file('ca.crt'), await front.renew());
+  writeFileSync(file('token'), await mintToken('bound-1'));
+  const kubeconfig = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'bed', cluster: { server: await front.listen(), 'certificate-authority': 'ca.crt' } }],
+    users: [{ name: 'bed', user: { tokenFile: 'token' } }],
+    contexts: [{ name: 'bed', context: { cluster: 'bed', user: 'bed', namespace: SYSTEM_NAMESPACE } }],
+    'current-context': 'bed',
+  };
+  writeFileSync(file('kubeconfig'), JSON.stringify(kubeconfig));
+  const endpoint = `--sts-endpoint=AWS=${proxy.url}=${AUDIENCE}`;
+  args = [`--lease-namespace=${SYSTEM_NAMESPACE}`, endpoint, '--log-level=debug'];
+  await start(['--leader-elect=false']);
+  for (const key of KEYS) await apply(key);
+  for (const key of KEYS) await bed.untilIssued(key, 30_000);
+});
+
+after(async () => {
+  await Promise.all(operators.map(async (each) => await each.kill()));
+  await front?.stop();
+  await bed?.stop();
+  await seaweedFS?.stop();
+});
+
+afterEach((context) => {
+  if (!('error' in context) || context.error === null) return;
+  const lines = operator.lines.slice(-60).map(({ text }) => text);
+  process.stderr.write(`${lines.join('\n')}\n${bed.kubernetes.logs()}\n`);
+});
+
+describe('an API server', { timeout: 400_000 }, () => {
+  test('that is killed and started again costs no exchange, and the next refresh is made', async (context) => {
+    const before = exchanges();
+    await bed.kubernetes.killAPIServer();
+    await sleep(3_000);
+    await bed.kubernetes.restartAPIServer();
+    const backAtMs = performance.now();
+    await requestRefresh(KEYS, 'restarted');
+    await untilRefreshed(KEYS, 'restarted');
+    context.diagnostic(`refreshed ${Math.round(performance.now() - backAtMs)} ms after it was back`);
+    assert.deepEqual(
+      exchanges(),
+      before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
+    );
+  });
+
+  test('that shows a certificate of another authority is trusted again when the file has it', async (context) => {
+    const before = exchanges();
+    const authority = await front.renew();
+    await requestRefresh(KEYS, 'distrusted');
+    await sleep(3_000);
+    assert.deepEqual(exchanges(), before, 'nothing is done with a server that is not trusted');
+    writeFileSync(file('ca.crt'), authority);
+    const tookMs = await untilRefreshed(KEYS, 'distrusted');
+    context.diagnostic(`refreshed ${tookMs} ms after the file had changed`);
+  });
+
+  test("that refuses the operator's token is shown the one that the file has by then", async (context) => {
+    writeFileSync(file('token'), await mintToken('bound-2'));
+    await bed.kubectl('delete', 'secret', 'bound-1', '-n', SYSTEM_NAMESPACE);
+    // The API server remembers good tokens for 10 s.
+    await sleep(11_000);
+    const before = exchanges();
+    await requestRefresh(KEYS, 'rotated');
+    const tookMs = await untilRefreshed(KEYS, 'rotated');
+    context.diagnostic(`refreshed ${tookMs} ms after it was asked for`);
+    assert.deepEqual(
+      exchanges(),
+      before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
+    );
+    // No call was left refused: a 401 is answered by one call with the token read anew.
+    const refused = operator.lines.filter(({ text }) => text.includes('401'));
+    assert.ok(refused.length <= 3, refused.map(({ text }) => text).join('\n'));
+  });
+
+  test('that was restored from an older etcd is believed, and nothing is exchanged more than once for it', async (context) => {
+    const copy = await bed.kubernetes.saveEtcd();
+    await waitFor('the API server', async () => (await bed.kubernetes.kubectl(['get', '--raw=/readyz'])).code === 0, {
+      timeoutMs: 30_000,
+    });
+    const old = await Promise.all(KEYS.map(accessKeyID));
+    const versionOf = async (): Promise<number> =>
+      Number(
+        (await bed.client.get<{ metadata: { resourceVersion: string } }>('/api/v1/namespaces'))?.metadata
+          .resourceVersion,
+      );
+    const saved = await versionOf();
+    await requestRefresh(KEYS, 'to-be-lost');
+    await untilRefreshed(KEYS, 'to-be-lost');
+    await apply(LATER);
+    await bed.untilIssued(LATER);
+    const latest = await versionOf();
+    const before = exchanges();
+    const pid = operator.pid;
+    await bed.kubernetes.restoreEtcd(copy);
+    context.diagnostic(`resourceVersion ${latest} was followed by ${await versionOf()}, saved at ${saved}`);
+    assert.deepEqual(await Promise.all(KEYS.map(accessKeyID)), old, 'the old Secrets are back');
+    const backAtMs = performance.now();
+    await requestRefresh(KEYS.slice(0, 2), 'after-restore');
+    await untilRefreshed(KEYS.slice(0, 2), 'after-restore', 200_000);
+    context.diagnostic(`refreshed ${Math.round(performance.now() - backAtMs)} ms after it was back`);
+    await apply(LATER);
+    await bed.untilIssued(LATER);
+    await sleep(3_000);
+    const more = exchanges().map((count, index) => count - (before[index] ?? 0));
+    context.diagnostic(`exchanges since: ${more.join(', ')}`);
+    assert.deepEqual(more, [1, 1, 0, 0, 1], 'the two that were asked for, and the one that is new again');
+    assert.equal(operator.pid, pid);
+    const metrics = await operator.metrics();
+    assert.match(metrics, /^workloadcredential_/m);
+  });
+
+  test('that is frozen for 20 s ends the leader, and its successor goes on without an exchange for what is not due', async (context) => {
+    operator.signal('SIGTERM');
+    assert.equal((await operator.exited).code, 0);
+    const leader = await start([]);
+    await leader.waitForLog('this replica works', 60_000);
+    const before = exchanges();
+    bed.kubernetes.pauseAPIServer();
+    await sleep(20_000);
+    bed.kubernetes.resumeAPIServer();
+    const backAtMs = performance.now();
+    assert.equal((await leader.exited).code, 1);
+    // As the kubelet does.
+    await start([]);
+    await operator.waitForLog('this replica works', 60_000);
+    await requestRefresh(KEYS, 'thawed');
+    await untilRefreshed(KEYS, 'thawed');
+    context.diagnostic(`refreshed ${Math.round(performance.now() - backAtMs)} ms after it was back`);
+    assert.deepEqual(
+      exchanges(),
+      before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
+    );
+  });
+
+  test('did all that without one expired Secret, and without an unforeseen error', async () => {
+    await Promise.all(KEYS.map(accessKeyID));
+    const errors = operators.flatMap(({ lines }) => lines).filter(({ fields }) => fields?.['level'] === 'error');
+    assert.deepEqual(
+      errors.map(({ fields }) => fields?.['message']),
+      ['this replica lost the Lease', 'the Lease was lost, another replica may work: this one ends'],
+    );
+  });
+});

@@ -1,0 +1,156 @@
+// The wake-ups that a reconcile asks for: none is lost, whatever the API server answers, and none comes at once for ever.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { WorkloadCredential } from '../../../src/api/types.gen.ts';
+import type { Exchanger } from '../../../src/controller/exchanger.ts';
+import { CredentialIndex } from '../../../src/controller/mappers.ts';
+import { Observer } from '../../../src/controller/observe.ts';
+import { Reconciler } from '../../../src/controller/reconciler.ts';
+import { SecretWriter } from '../../../src/controller/secret-writer.ts';
+import { WriteMarks } from '../../../src/kube/writes.ts';
+import {
+  aCredential,
+  anIssued,
+  aSecret,
+  aServiceAccount,
+  aStatus,
+  DOMAINS,
+  HOUR,
+  MINUTE,
+  PARTS,
+  SECOND,
+  SETTINGS,
+  T0,
+} from '../../support/builders.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { FakeKubeApi, kubeError } from '../../support/fake-kube-api.ts';
+
+const KEY = 'shop/orders';
+const STATUS = 'patch workloadcredentials/status';
+const NEWEST = '999999';
+
+/** A reconciler whose caches always have what the API server has, unless a test gives a cached resource. */
+function bench(cachedCredential?: WorkloadCredential) {
+  const api = new FakeKubeApi();
+  const clock = new FakeClock(T0 + MINUTE);
+  let exchanges = 0;
+  const exchanger = {
+    exchange: () => {
+      exchanges += 1;
+      const issueTimeMs = clock.now();
+      const credential = anIssued({
+        accessKeyID: `${PARTS.accessKeyID}${exchanges}`,
+        issueTimeMs,
+        expirationTimeMs: issueTimeMs + HOUR,
+      });
+      const claims = { issuer: '', subject: '', audiences: [], tokenID: undefined, serviceAccountUID: undefined };
+      return Promise.resolve({ granted: true, credential, claims });
+    },
+  } as unknown as Exchanger;
+  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  const now = (): number => clock.now();
+  const assertLeading = (): void => undefined;
+  const caches = {
+    credentials: { get: () => cachedCredential ?? api.credential, resourceVersion: () => NEWEST },
+    secrets: { get: () => api.secret, resourceVersion: () => NEWEST },
+    serviceAccounts: { get: () => aServiceAccount(), resourceVersion: () => NEWEST },
+  };
+  const reconciler = new Reconciler({
+    api,
+    caches,
+    observer: new Observer({
+      caches,
+      index: new CredentialIndex(),
+      api,
+      allowedMetadataDomains: DOMAINS,
+      checkEndpoint: () => undefined,
+    }),
+    exchanger,
+    writer: new SecretWriter({ api, assertLeading, now }),
+    marks: new WriteMarks(clock),
+    record: () => undefined,
+    clock,
+    settings: SETTINGS,
+    log,
+    assertLeading,
+  });
+  const reconcile = async (): Promise<number | undefined> =>
+    (await reconciler.reconcile(KEY, new AbortController().signal)).requeueAfterMs;
+  return { api, clock, reconciler, reconcile, exchanges: () => exchanges };
+}
+
+/** The operator's Secret of T0 is in the API server, and status knows it. */
+function settled(api: FakeKubeApi): void {
+  const { uid = '', resourceVersion = '' } = api.put(aSecret()).metadata;
+  api.credential = aCredential({ status: aStatus({ secret: { name: 'orders', uid, resourceVersion } }) });
+}
+
+function damage(api: FakeKubeApi): void {
+  assert.ok(api.secret !== undefined);
+  api.put({ ...api.secret, data: { 'credentials.json': 'e30=' } });
+}
+
+describe('a Secret that somebody keeps damaging', () => {
+  test('is looked at a few times, and not without a pause, until its next credential', async () => {
+    const { api, clock, reconcile, exchanges } = bench();
+    settled(api);
+    let looks = 0;
+    for (let round = 0; round < 4; round += 1) {
+      damage(api);
+      const before = exchanges();
+      for (looks = 0; exchanges() === before; looks += 1) {
+        assert.ok(looks < 20, `${looks} looks in round ${round}, ${exchanges()} exchanges`);
+        const afterMs = await reconcile();
+        if (exchanges() > before) break;
+        assert.ok(afterMs !== undefined && afterMs > SECOND, `round ${round}: again after ${afterMs} ms`);
+        await clock.advance(afterMs);
+      }
+    }
+    assert.equal(exchanges(), 4);
+  });
+});
+
+describe('a key whose resource is in the cache', () => {
+  test('is looked at again after a GET of the resource said that there is none', async () => {
+    const { api, reconcile } = bench(aCredential());
+    assert.ok(((await reconcile()) ?? Infinity) <= 10 * MINUTE);
+    assert.ok(api.log.includes('get workloadcredentials'));
+  });
+
+  test('is looked at again after its status could not be written because there is no such resource', async () => {
+    const { api, reconcile } = bench();
+    api.credential = aCredential();
+    api.next(STATUS, 'before', () => {
+      throw kubeError(404, STATUS);
+    });
+    assert.ok(((await reconcile()) ?? Infinity) <= 10 * MINUTE);
+    assert.equal(api.pending, 0);
+  });
+});
+
+describe('a status that may not be written', () => {
+  test('is tried again each minute, not every few seconds', async () => {
+    const { api, reconcile } = bench();
+    api.credential = aCredential();
+    api.next(STATUS, 'before', () => {
+      throw kubeError(403, STATUS);
+    });
+    assert.ok(((await reconcile()) ?? 0) >= 30 * SECOND);
+  });
+});
+
+describe('a credential whose write had no answer, but was made', () => {
+  test('does not stay in memory once it is found in the Secret', async () => {
+    const { api, reconcile, reconciler, clock, exchanges } = bench();
+    api.credential = aCredential();
+    api.next('create secrets', 'after', () => {
+      throw kubeError(0, 'create secrets');
+    });
+    await reconcile();
+    assert.equal(reconciler.memorySize, 1);
+    await clock.advance(MINUTE);
+    await reconcile();
+    assert.equal(exchanges(), 1);
+    assert.equal(reconciler.memorySize, 0);
+  });
+});
