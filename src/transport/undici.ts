@@ -27,7 +27,11 @@ export interface UndiciTransportOptions {
   readonly tls: TLSMaterial;
   /** The longest time for TCP and TLS together. */
   readonly connectTimeoutMs: number;
+  /** How many origins keep connections; default 64. Regions come from tenants, so there is no end of origins. */
+  readonly maxOrigins?: number;
 }
+
+const DEFAULT_MAX_ORIGINS = 64;
 
 /**
  * How long an idle connection is kept. Shorter than the idle time-outs of kube-apiserver (90 s, its http.Server) and of
@@ -119,12 +123,15 @@ function ignoreLateFailure(): void {}
 class UndiciTransport implements Transport {
   readonly #connections: number;
   readonly #clientOptions: Client.Options;
+  readonly #maxOrigins: number;
+  /** In the order of use: the first is the one that was not used for longest. */
   readonly #pools = new Map<string, Pool>();
   readonly #streams = new Set<Client>();
   #closed = false;
 
   constructor(options: UndiciTransportOptions) {
     this.#connections = options.connections;
+    this.#maxOrigins = options.maxOrigins ?? DEFAULT_MAX_ORIGINS;
     this.#clientOptions = {
       allowH2: false,
       pipelining: 1,
@@ -183,12 +190,21 @@ class UndiciTransport implements Transport {
   }
 
   #pool(origin: string): Pool {
-    let pool = this.#pools.get(origin);
-    if (pool === undefined) {
-      pool = new Pool(origin, { ...this.#clientOptions, connections: this.#connections });
-      this.#pools.set(origin, pool);
-    }
+    const pool = this.#pools.get(origin) ?? this.#openPool(origin);
+    this.#pools.delete(origin);
+    this.#pools.set(origin, pool);
     return pool;
+  }
+
+  #openPool(origin: string): Pool {
+    const [oldest] = this.#pools;
+    if (oldest !== undefined && this.#pools.size >= this.#maxOrigins) {
+      const [dropped, pool] = oldest;
+      this.#pools.delete(dropped);
+      // Graceful: what is in flight ends by itself.
+      pool.close().catch(ignoreLateFailure);
+    }
+    return new Pool(origin, { ...this.#clientOptions, connections: this.#connections });
   }
 
   #openStream(origin: string): Client {

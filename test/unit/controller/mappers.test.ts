@@ -62,7 +62,7 @@ describe('our own write, come back', () => {
   });
 });
 
-describe('our own write that came back together with somebody else\'s, as a list tells them', () => {
+describe("our own write that came back together with somebody else's, as a list tells them", () => {
   const isEcho: IsEcho = ({ metadata }) => metadata.resourceVersion === '7';
 
   test('wakes its key, and the index learns of the change', () => {
@@ -79,10 +79,7 @@ describe('our own write that came back together with somebody else\'s, as a list
   test('wakes its key also when it was a refresh that was asked for', () => {
     const { credentials, taken } = bench(isEcho);
     const annotations = { 'workloadcredentials.io/refresh-requested': 'now' };
-    credentials.onUpdate(
-      credential('orders'),
-      credential('orders', undefined, { resourceVersion: '7', annotations }),
-    );
+    credentials.onUpdate(credential('orders'), credential('orders', undefined, { resourceVersion: '7', annotations }));
     assert.deepEqual(taken(), ['shop/orders']);
   });
 });

@@ -109,6 +109,26 @@ describe('undiciTransport', () => {
     await transport.close();
   });
 
+  it('keeps connections to so many origins only, and lets what is in flight to a dropped one end', async () => {
+    const held = Promise.withResolvers<void>();
+    const slow = await serve((_request, answer) => void held.promise.then(() => answer.json(200, { slow: true })));
+    const others = await Promise.all([1, 2, 3].map(() => serve((_request, answer) => answer.json(200, {}))));
+    const transport = undiciTransport({ connections: 2, tls: {}, connectTimeoutMs: 5_000, maxOrigins: 2 });
+    const waiting = text(transport, get(slow.url));
+    await until(() => slow.requests.length === 1, 'the slow call');
+    for (const { url } of others) await text(transport, get(url));
+    await until(() => others[0]?.openConnections === 0, 'the first connection closing');
+    assert.deepEqual(
+      others.map(({ openConnections }) => openConnections),
+      [0, 1, 1],
+    );
+    held.resolve();
+    assert.equal(await waiting, '{"slow":true}');
+    assert.ok(others[0] !== undefined);
+    assert.equal(await text(transport, get(others[0].url)), '{}');
+    await transport.close();
+  });
+
   it('gives a stream a connection of its own and closes it with the stream', async () => {
     const server = await serve((request, answer) => {
       if (request.path !== '/watch') return answer.json(200, {});
