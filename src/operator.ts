@@ -223,7 +223,10 @@ export class Operator {
       }),
     };
     this.#informers = informers;
-    const enqueue = (key: string): void => this.#queue.add(key);
+    const enqueue = (key: string): void => {
+      // A standby takes nothing: nobody would ever take it out, and who begins to lead adds all there is.
+      if (this.#reconciler !== undefined) this.#queue.add(key);
+    };
     const isCredentialEcho: IsEcho = (object) => this.#reconciler?.isEcho(PLURAL, keyOf(object), object) ?? false;
     const isSecretEcho: IsEcho = (object) => {
       const { namespace = '', labels } = object.metadata;

@@ -37,7 +37,7 @@ export function setConditions(
         observedGeneration: stamp.observedGeneration,
         lastTransitionTime: before?.status === want.status ? before.lastTransitionTime : stamp.nowTime,
         reason: want.reason,
-        message: want.message.slice(0, MAX_MESSAGE_LENGTH),
+        message: want.message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed(),
       },
     ];
   });

@@ -329,7 +329,8 @@ function isObjectName(name: unknown): boolean {
 }
 
 /** Variables by which a program loads code, or sends its requests elsewhere: a Secret may be a whole environment. */
-const ACTING_KEY = /^((LD|DYLD|NODE|JAVA|JDK|_JAVA|BASH|GIT|GCONV|SSL)_|PYTHON|RUBY|PERL)/;
+const ACTING_KEY =
+  /^((LD|DYLD|NODE|JAVA|JDK|_JAVA|BASH|GIT|GCONV|SSL|OPENSSL|DOTNET|CORECLR|COR|ERL|ELIXIR|LUA|PHP|GEM|NPM|npm)_|PYTHON|RUBY|PERL)/;
 const PROXY_KEY = /(_PROXY|_proxy)$/;
 const ACTING_NAMES = ['PATH', 'HOME', 'ENV', 'IFS', 'PS4', 'SHELLOPTS', 'PROMPT_COMMAND', 'CLASSPATH'];
 /** What of the clouds' own variables says who somebody is, and not where requests go. */
@@ -422,6 +423,12 @@ function needMetadata(
       key,
       `use a key without a domain, or one of the domains that the operator allows (${domains.join(', ')}): ask its administrator to add it.`,
     );
+    need(
+      !(kind === 'labels' && /^owner$/i.test(key) && /^(helm|tiller)$/i.test(value)),
+      field,
+      value,
+      "use another value: Helm takes Secrets with this label for its releases and runs what is in them with its user's rights.",
+    );
     need(legalValue(value), field, value, `use a legal value for a Kubernetes ${kind.slice(0, -1)}.`);
   }
 }
@@ -431,6 +438,7 @@ function isOurDomain(domain: string): boolean {
   return domain === GROUP || domain.endsWith(`.${GROUP}`);
 }
 
+/** Half a character would come back from the API server as another one, and the status would differ for ever. */
 function cut(text: string): string {
-  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH)}...` : text;
+  return text.length > MAX_SHOWN_LENGTH ? `${text.slice(0, MAX_SHOWN_LENGTH).toWellFormed()}...` : text;
 }

@@ -29,6 +29,9 @@ import type { Exchanger } from './exchanger.ts';
 import type { KeyMemories } from './memories.ts';
 import type { SecretWriter, WrittenSecret } from './secret-writer.ts';
 
+/** Between two repairs of a Secret's metadata: another controller may undo each of them as soon as it is made. */
+const REPAIR_INTERVAL_MS = 10_000;
+
 /** What acting on a plan came to. */
 export interface Acted {
   readonly outcome: Outcome;
@@ -57,6 +60,13 @@ interface Job {
   readonly key: string;
   readonly observed: Observed;
   readonly resolved: ResolvedCredential;
+}
+
+/** What a repair makes of the Secret, and the public half of the key in it. */
+interface Repair {
+  readonly wanted: WantedSecret;
+  readonly scope: 'keep' | 'replace';
+  readonly accessKeyID: string | undefined;
 }
 
 /** Carries out plans. */
@@ -187,21 +197,43 @@ export class Actor {
         : { plain: renderData(resolved.exchange, resolved.secret, parts) };
     const issueTime = formatTime(record.issueTimeMs);
     const wanted = wantedSecret(job, { data, issueTime, expirationTime, refreshHandled: record.refreshHandled });
-    const scope = isRenderedSo ? 'keep' : 'replace';
+    return await this.#putBack(
+      job,
+      plan,
+      { wanted, scope: isRenderedSo ? 'keep' : 'replace', accessKeyID: parts?.accessKeyID },
+      options,
+    );
+  }
+
+  /** Writes what differs, unless the same was put back a moment ago. */
+  async #putBack(
+    job: Job,
+    { secret, assessment, wakeAtMs, wanting }: Extract<Plan, { kind: 'repair' }>,
+    { wanted, scope, accessKeyID }: Repair,
+    options: CallOptions,
+  ): Promise<Acted> {
+    const { key, observed } = job;
+    const outcome: Outcome = { kind: wanting ? 'waiting' : 'settled' };
     const isDrifted = patchOperations(secret.metadata, wanted, scope).length > 0;
+    const repairAtMs = isDrifted && scope === 'keep' ? this.#repairAtMs(job) : undefined;
+    if (repairAtMs !== undefined) {
+      return { outcome, assessment, wakeAtMs: Math.min(repairAtMs, wakeAtMs ?? repairAtMs) };
+    }
     const secretRef = await this.#options.writer.write(wanted, secret.metadata, scope, options);
     if (isDrifted) {
       this.#mark(wanted, secretRef);
       const { namespace, name } = wanted;
-      this.#options.log.info('Secret repaired', { namespace, name, rendered: !isRenderedSo });
+      this.#options.memories.remember(key, observed.uid, { repairedAtMs: this.#options.clock.now() });
+      this.#options.log.info('Secret repaired', { namespace, name, rendered: scope === 'replace' });
     }
-    return {
-      outcome: { kind: plan.wanting ? 'waiting' : 'settled' },
-      assessment,
-      secretRef,
-      identity: learnedIdentity(job, parts?.accessKeyID),
-      wakeAtMs: plan.wakeAtMs,
-    };
+    return { outcome, assessment, secretRef, identity: learnedIdentity(job, accessKeyID), wakeAtMs };
+  }
+
+  /** When the next repair may be made; undefined: now. */
+  #repairAtMs({ key, observed }: Job): number | undefined {
+    const { memories, clock } = this.#options;
+    const waitMs = (memories.of(key, observed.uid).repairedAtMs ?? -Infinity) + REPAIR_INTERVAL_MS - clock.now();
+    return waitMs > 0 && waitMs <= REPAIR_INTERVAL_MS ? clock.now() + waitMs : undefined;
   }
 
   #mark(wanted: WantedSecret, { resourceVersion }: WrittenSecret): void {

@@ -27,6 +27,8 @@ export interface KeyMemory {
   readonly held?: HeldCredential | undefined;
   /** Exchanges made because somebody else changed or removed the Secret. */
   readonly contest?: { readonly repairs: number; readonly lastTimeMs: number } | undefined;
+  /** When metadata that somebody had changed were last put back. */
+  readonly repairedAtMs?: number | undefined;
   /** The wait that STS or the API server asked for. */
   readonly retryNotBeforeMs?: number | undefined;
   /** The Secret that is not ours stands in the label-selected cache, so the cache will tell when it goes. */

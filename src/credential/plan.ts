@@ -12,7 +12,7 @@ import { sameInput } from './hashes.ts';
 import type { Observed, Settings } from './observed.ts';
 import { type Ownership, ownership } from './ownership.ts';
 import { type CredentialRecord, failureTimeMs, parseTime, readRecord, verifyRecord } from './record.ts';
-import { contestedDelayMs, type RetryInput, refreshTimeMs, retryTimeMs } from './schedule.ts';
+import { contestedDelayMs, LONGEST_WAIT_MS, type RetryInput, refreshTimeMs, retryTimeMs } from './schedule.ts';
 
 /** Why an exchange is made. */
 export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Requested' | 'Due';
@@ -107,7 +107,7 @@ function standsAside(observed: Observed, nowMs: number): Plan | undefined {
   if (secret.kind !== 'cached' || mayBeTaken(ownership(secret.metadata, { name: credential.metadata.name, uid }))) {
     return undefined;
   }
-  const retryAtMs = retryAt(observed, NOTHING);
+  const retryAtMs = retryAt(observed, NOTHING, nowMs);
   return retryAtMs === undefined || retryAtMs <= nowMs
     ? undefined
     : { kind: 'wait', assessment: NOTHING, wakeAtMs: retryAtMs, wanting: true };
@@ -246,7 +246,7 @@ function planWanting(observed: Observed, settings: Settings, want: Want): Plan {
   if (blocked !== undefined) {
     return orRepair(observed, { kind: 'refuse', error: blocked, assessment, wakeAtMs: endMs });
   }
-  const retryAtMs = retryAt(observed, assessment);
+  const retryAtMs = retryAt(observed, assessment, nowMs);
   if (retryAtMs !== undefined && retryAtMs > nowMs) {
     return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endMs), wanting: true });
   }
@@ -259,7 +259,7 @@ function planExchange(observed: Observed, want: Want): Plan {
   if (heldIsUsable(observed, want)) {
     return { kind: 'write', assessment };
   }
-  const contestedUntilMs = contestedUntil(observed, cause);
+  const contestedUntilMs = believed(contestedUntil(observed, cause), nowMs);
   if (contestedUntilMs !== undefined && contestedUntilMs > nowMs) {
     return { kind: 'refuse', error: contested(observed), assessment, wakeAtMs: contestedUntilMs };
   }
@@ -287,12 +287,19 @@ function contested({ resolved, namespace }: Observed): CredentialError {
  * When the last failure lets us try again; undefined: at once. A changed spec or a new request does not wait for our own
  * back-off, but for what the other side asked for.
  */
-function retryAt(observed: Observed, { record }: Assessment): number | undefined {
-  const askedMs = observed.memory.retryNotBeforeMs;
+function retryAt(observed: Observed, { record }: Assessment, nowMs: number): number | undefined {
+  const askedMs = believed(observed.memory.retryNotBeforeMs, nowMs);
   const failure = recordedFailure(observed);
-  return failure === undefined || isNews(observed)
-    ? askedMs
-    : latest(retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs }), askedMs);
+  if (failure === undefined || isNews(observed)) {
+    return askedMs;
+  }
+  const ownMs = retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs });
+  return latest(believed(ownMs, nowMs), askedMs);
+}
+
+/** A time to wait for, unless it is further than any wait. */
+function believed(untilMs: number | undefined, nowMs: number): number | undefined {
+  return untilMs !== undefined && untilMs > nowMs + LONGEST_WAIT_MS ? undefined : untilMs;
 }
 
 /** The failure that status tells of, if a back-off follows from it. */

@@ -49,6 +49,12 @@ const FRESH_TOKEN_MS = SECOND_MS;
 /** No Retry-After is followed for longer than this. */
 const MOST_RETRY_AFTER_MS = 10 * MINUTE_MS;
 
+/**
+ * No wait of ours is longer (Retry-After and its spread: 11 min). A time beyond was noted by a clock that has been set back
+ * since, and is not waited for: a credential would expire meanwhile.
+ */
+export const LONGEST_WAIT_MS = 15 * MINUTE_MS;
+
 /** What the time of the next attempt depends on; all of it is in status, so a restart changes nothing. */
 export interface RetryInput {
   readonly uid: string;

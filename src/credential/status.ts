@@ -148,7 +148,7 @@ function isRepetition(error: CredentialError, previous: WorkloadCredentialStatus
     !isAttempt(error.code) &&
     (previous?.consecutiveFailures ?? 0) > 0 &&
     previous?.lastFailure?.reason === error.code &&
-    previous.lastFailure.message === error.message.slice(0, MAX_FAILURE_MESSAGE)
+    previous.lastFailure.message === failureMessage(error)
   );
 }
 
@@ -157,11 +157,16 @@ function isAttempt(code: ErrorCode): boolean {
   return ERRORS[code].disposition !== 'invalid' && code !== 'SecretContested';
 }
 
+/** Cut within a character, it would come back from the API server as another text. */
+function failureMessage({ message }: CredentialError): string {
+  return message.slice(0, MAX_FAILURE_MESSAGE).toWellFormed();
+}
+
 function lastFailure(error: CredentialError, nowMs: number): NonNullable<WorkloadCredentialStatus['lastFailure']> {
   return {
     time: formatTime(failureTimeMs(nowMs)),
     reason: error.code,
-    message: error.message.slice(0, MAX_FAILURE_MESSAGE),
+    message: failureMessage(error),
     ...(error.requestID === undefined ? {} : { requestID: error.requestID }),
   };
 }

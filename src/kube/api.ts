@@ -43,7 +43,7 @@ export interface KubeApi {
   ): Promise<ServiceAccountToken>;
   getWorkloadCredential(key: ObjectKey, options: CallOptions): Promise<WorkloadCredential>;
   /** JSON merge patch of the status subresource; `patch` carries metadata.resourceVersion: 409 when stale. */
-  patchWorkloadCredentialStatus(key: ObjectKey, patch: object, options: CallOptions): Promise<WorkloadCredential>;
+  patchWorkloadCredentialStatus(key: ObjectKey, patch: object, options: CallOptions): Promise<PartialObjectMetadata>;
   getServiceAccountMetadata(key: ObjectKey, options: CallOptions): Promise<PartialObjectMetadata>;
   getSecret(key: ObjectKey, options: CallOptions): Promise<Secret>;
   getSecretMetadata(key: ObjectKey, options: CallOptions): Promise<PartialObjectMetadata>;

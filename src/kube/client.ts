@@ -133,11 +133,12 @@ class KubeClient implements KubeApi, LeaseApi, EventApi {
     key: ObjectKey,
     patch: object,
     options: CallOptions,
-  ): Promise<WorkloadCredential> {
-    const shape = { operation: 'patch workloadcredentials/status', contentType: MERGE_PATCH_MEDIA_TYPE };
+  ): Promise<PartialObjectMetadata> {
+    const operation = 'patch workloadcredentials/status';
+    const shape = { operation, accept: PARTIAL_OBJECT_METADATA, contentType: MERGE_PATCH_MEDIA_TYPE };
     checkNames(key, shape.operation);
     const where = { ...key, group: GROUP, version: VERSION, plural: PLURAL };
-    return this.#object<WorkloadCredential>(shape, options, (typed) =>
+    return this.#metadata(shape, options, (typed) =>
       this.#custom.patchNamespacedCustomObjectStatus({ ...where, body: patch, fieldManager: FIELD_MANAGER }, typed),
     );
   }

@@ -139,7 +139,8 @@ class Connection implements ApiServer {
 
   #observeDate(response: TransportResponse, sentAtMs: number): void {
     const { date } = response.headers;
-    if (date === undefined || this.#options.onServerDate === undefined) return;
+    // A gateway that fails in the server's place has a clock of its own.
+    if (date === undefined || response.status >= 500 || this.#options.onServerDate === undefined) return;
     const dateMs = Date.parse(date);
     if (Number.isFinite(dateMs)) this.#options.onServerDate(dateMs, sentAtMs, this.#options.clock.now());
   }

@@ -15,7 +15,7 @@ import { type Clock, deadline } from '../runtime/clock.ts';
 import { readBody, type Transport, TransportError, type TransportResponse } from '../transport/transport.ts';
 import { type AnswerHead, type AWSCall, readRequestID, readRetryAfter } from './aws-errors.ts';
 import { redirect, refusal, unreachable, unusable } from './aws-errors.ts';
-import { cloudName } from './cloud-message.ts';
+import { cloudName, hasPieceOf } from './cloud-message.ts';
 import { assertAllowed, awsEndpoint, type EndpointPolicy } from './endpoints.ts';
 import type { ExchangeRequest, Provider } from './provider.ts';
 
@@ -260,6 +260,9 @@ function toAnswer(output: AssumeRoleWithWebIdentityCommandOutput, attempt: Attem
   const credentials = output.Credentials;
   if (credentials === undefined || head === undefined) {
     throw unusable(call, head ?? NO_HEAD, 'there are no credentials in it');
+  }
+  if (hasPieceOf(call.token, credentials.AccessKeyId ?? '')) {
+    throw unusable(call, head, 'its access key id repeats the token');
   }
   return {
     accessKeyID: credentials.AccessKeyId,

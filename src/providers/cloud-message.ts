@@ -58,7 +58,8 @@ function isSecretLike(run: string): boolean {
   return run.length >= VERY_LONG_RUN || (run.length >= LONG_RUN && mixed);
 }
 
-function hasPieceOf(token: string, text: string): boolean {
+/** Whether a text has a piece of the token in it that says too much. */
+export function hasPieceOf(token: string, text: string): boolean {
   for (let start = 0; start + PIECE_LENGTH <= text.length; start += 1) {
     if (token.includes(text.slice(start, start + PIECE_LENGTH))) {
       return true;

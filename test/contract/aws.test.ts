@@ -337,6 +337,14 @@ describe('against canned answers', () => {
     });
   }
 
+  test('an access key id that is a piece of the token is not accepted: it would be shown in status and log', async () => {
+    const credentials = success().replace('ASIAEXAMPLE', TOKEN.slice(60, 100).replaceAll('.', ''));
+    answerWith(200, credentials);
+    const error = await failureOf(provider().exchange(REQUEST, RELAXED));
+    assert.equal(error.code, 'InvalidResponse');
+    assert.match(error.message, /access key id repeats the token/);
+  });
+
   test('an identity that repeats the token or is no text is left out', async () => {
     for (const arn of [TOKEN, 'has spaces in it', '']) {
       answerWith(200, success({ rest: `<AssumedRoleUser><Arn>${arn}</Arn></AssumedRoleUser>` }));

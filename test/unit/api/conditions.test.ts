@@ -63,6 +63,12 @@ test('the order is fixed, whatever order they come in', () => {
   assert.deepEqual(types, ['Ready', 'Reconciling', 'Stalled', 'Refreshed']);
 });
 
+test('a message that is cut within a character is told as the API server will hold it', () => {
+  const message = `x${'\u{1f600}'.repeat(20_000)}`;
+  const [condition] = setConditions([], { Ready: { ...want('False'), message } }, NOW);
+  assert.ok(condition?.message.isWellFormed());
+});
+
 test('a message is cut to what the schema takes', () => {
   const [condition] = setConditions([], { Ready: { ...want('False'), message: 'x'.repeat(40_000) } }, NOW);
   assert.equal(condition?.message.length, 32_768);

@@ -243,6 +243,11 @@ test('a key that acts in a program, or sends it elsewhere, is refused whatever t
   const keys = [
     'LD_PRELOAD',
     'NODE_OPTIONS',
+    'DOTNET_STARTUP_HOOKS',
+    'CORECLR_PROFILER_PATH',
+    'ERL_AFLAGS',
+    'LUA_INIT',
+    'OPENSSL_CONF',
     'PYTHONPATH',
     'PATH',
     'https_proxy',
@@ -262,6 +267,27 @@ test('keys of our own domain are refused even where the administrator lists it',
     const { violation } = resolve(aCredential({ spec: secret({ annotations: { [key]: 'x' } }) }), domains);
     assert.equal(violation?.code, 'InvalidSpec');
   }
+});
+
+test('a text that is cut within a character is told as the API server will hold it', () => {
+  const sessionPolicy = `{"a":"${'\u{1f600}'.repeat(150)}"}`;
+  for (const policy of [sessionPolicy, ` ${sessionPolicy}`]) {
+    const aws = { roleARN: 'arn:aws:iam::123456789012:role/orders', region: 'eu-west-1', sessionPolicy: policy };
+    const { violation } = resolve(aCredential({ spec: { aws } }), []);
+    assert.ok(violation?.message.isWellFormed());
+  }
+});
+
+test("a Secret cannot be labelled as one of Helm's releases, whose hooks run as whoever uses Helm", () => {
+  for (const [key, value] of [
+    ['owner', 'helm'],
+    ['OWNER', 'TILLER'],
+  ] as const) {
+    const { violation } = resolve(aCredential({ spec: { secret: { labels: { [key]: value } } } }), []);
+    assert.match(violation?.message ?? '', /Helm/);
+  }
+  const { resolved } = resolve(aCredential({ spec: { secret: { labels: { owner: 'team-a' } } } }), []);
+  assert.deepEqual(resolved?.secret.labels, { owner: 'team-a' });
 });
 
 test('the name of the Secret is known also when the rest of the spec is wrong', () => {

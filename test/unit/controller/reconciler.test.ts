@@ -110,6 +110,35 @@ describe('a Secret that somebody keeps damaging', () => {
   });
 });
 
+describe('a Secret whose labels another controller keeps taking away', () => {
+  test('is repaired at once, then a few times a minute, and in the end it is as it has to be', async () => {
+    const { api, clock, reconcile } = bench();
+    settled(api);
+    const repairs = (): number => api.log.filter((operation) => operation === 'patch secrets').length;
+    const strip = (): void => {
+      assert.ok(api.secret !== undefined);
+      const { labels: _gone, ...metadata } = api.secret.metadata;
+      api.put({ ...api.secret, metadata: { ...metadata, labels: { 'workloadcredentials.io/name': 'orders' } } });
+    };
+    strip();
+    await reconcile();
+    assert.equal(repairs(), 1);
+    for (let second = 0; second < 60; second += 1) {
+      strip();
+      await reconcile();
+      await clock.advance(SECOND);
+    }
+    assert.ok(repairs() >= 3 && repairs() <= 8, `${repairs()} repairs in a minute`);
+    await reconcile();
+    strip();
+    const afterMs = await reconcile();
+    assert.ok(afterMs !== undefined && afterMs <= 15 * SECOND);
+    await clock.advance(afterMs);
+    await reconcile();
+    assert.equal(api.secret?.metadata.labels?.['velero.io/exclude-from-backup'], 'true');
+  });
+});
+
 describe('a key whose resource is in the cache', () => {
   test('is looked at again after a GET of the resource said that there is none', async () => {
     const { api, reconcile } = bench(aCredential());

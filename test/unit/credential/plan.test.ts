@@ -311,6 +311,21 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     DUE,
     'repair, wanting',
   ],
+  // A clock that was set back: what was written before lies in the future, and no wait is that long.
+  ['a failure of the far future does not hold up a credential', failing(1, DUE + HOUR), DUE, 'issue: Due'],
+  ['a wait of the far future neither', { memory: { retryNotBeforeMs: DUE + HOUR } }, DUE, 'issue: Due'],
+  [
+    'the longest wait that can be asked for holds',
+    { memory: { retryNotBeforeMs: DUE + 11 * MINUTE } },
+    DUE,
+    'wait, wanting',
+  ],
+  [
+    'a contest of the far future neither',
+    { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER + HOUR } } },
+    LATER,
+    'issue: Damaged',
+  ],
   // A credential in hand.
   [
     'a credential that could not be written is written, without another exchange',

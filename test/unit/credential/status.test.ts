@@ -307,6 +307,14 @@ test('the last failure has the time rounded up, the request id and at most 1024 
   assert.deepEqual(nextStatus(input({ previous: status, outcome: ISSUED })).status.lastFailure, status.lastFailure);
 });
 
+test('a message that is cut within a character is told as the API server will hold it, so that it is written once', () => {
+  const error = new CredentialError('InvalidSpec', `x${'\u{1f600}'.repeat(2000)}`);
+  const { status } = nextStatus(input({ outcome: { kind: 'failed', error } }));
+  assert.ok(status.lastFailure?.message.isWellFormed());
+  const again = nextStatus(input({ previous: status, outcome: { kind: 'failed', error } }));
+  assert.equal(again.status.consecutiveFailures, status.consecutiveFailures);
+});
+
 for (const [sentence, outcome, wanted] of [
   ['an issue answers the request', ISSUED, 'two'],
   ['a failed attempt answers the request: its back-off counts from now on', failed('AccessDenied'), 'two'],

@@ -113,7 +113,13 @@ describe('kubeClient', () => {
     const secret = { metadata: { name: 'orders' }, data: { a: 'aGVsbG8=' } };
     const calls: [() => Promise<unknown>, string, string, string | undefined, string][] = [
       [() => api.getWorkloadCredential(key, options), 'GET', wcred, undefined, json],
-      [() => api.patchWorkloadCredentialStatus(key, { status: {} }, options), 'PATCH', `${wcred}/status`, merge, json],
+      [
+        () => api.patchWorkloadCredentialStatus(key, { status: {} }, options),
+        'PATCH',
+        `${wcred}/status`,
+        merge,
+        PARTIAL,
+      ],
       [() => api.getServiceAccountMetadata(key, options), 'GET', `${core}/serviceaccounts/orders`, undefined, PARTIAL],
       [() => api.getSecret(key, options), 'GET', `${core}/secrets/orders`, undefined, json],
       [() => api.getSecretMetadata(key, options), 'GET', `${core}/secrets/orders`, undefined, PARTIAL],

@@ -218,6 +218,16 @@ describe('connectApiServer', () => {
     for (let call = 0; call < 3; call += 1) await server.send(request());
     assert.deepEqual(dates, [[FAKE_EPOCH_MS + 7_000, FAKE_EPOCH_MS, FAKE_EPOCH_MS]]);
   });
+
+  it('does not believe the Date of a failing gateway, which may stand between us and the server', async () => {
+    const { connect, request, dates } = setup([
+      { status: 502, headers: { date: 'Thu, 01 Jan 1970 00:00:00 GMT' } },
+      { status: 404, headers: { date: 'Thu, 01 Jan 2026 00:00:07 GMT' } },
+    ]);
+    const server = await connect();
+    for (let call = 0; call < 2; call += 1) await server.send(request());
+    assert.deepEqual(dates, [[FAKE_EPOCH_MS + 7_000, FAKE_EPOCH_MS, FAKE_EPOCH_MS]]);
+  });
 });
 
 describe('discard', () => {
