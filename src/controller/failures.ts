@@ -19,6 +19,18 @@ export function isNotFound(error: unknown): boolean {
   return isKubeFailure(error) && error.status === 404;
 }
 
+/** What a call answered; undefined where the API server said that there is no such object. */
+export async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isNotFound(error)) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
 /** Whether the object changed since it was read, or exists already (both are 409). */
 export function isConflict(error: unknown): boolean {
   return isKubeFailure(error) && error.status === 409;

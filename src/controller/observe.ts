@@ -10,7 +10,7 @@ import { renderHash, requestHash, sameInput } from '../credential/hashes.ts';
 import type { KeyMemory, Observed, SecretView } from '../credential/observed.ts';
 import { ownership } from '../credential/ownership.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
-import { isNotFound } from './failures.ts';
+import { orUndefined } from './failures.ts';
 import type { CredentialIndex } from './mappers.ts';
 
 /** What the reconciler needs of an informer. */
@@ -224,15 +224,4 @@ export class Observer {
 /** Somebody deletes it: nothing is issued, written or said any more. */
 function isGoing(credential: WorkloadCredential): boolean {
   return credential.metadata.deletionTimestamp !== undefined;
-}
-
-async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isNotFound(error)) {
-      return undefined;
-    }
-    throw error;
-  }
 }

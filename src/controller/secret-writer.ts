@@ -8,7 +8,7 @@ import { ownership } from '../credential/ownership.ts';
 import { verifyRecord } from '../credential/record.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
 import { newSecret, patchOperations, type WantedSecret } from '../render/secret.ts';
-import { isConflict, isInvalid, isNotFound } from './failures.ts';
+import { isConflict, isInvalid, isNotFound, orUndefined } from './failures.ts';
 
 /** A Secret as it was written. */
 export interface WrittenSecret {
@@ -151,15 +151,4 @@ function identityOf({ metadata }: { readonly metadata: ObjectMeta }): WrittenSec
 
 function rethrow(error: unknown): never {
   throw error;
-}
-
-async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isNotFound(error)) {
-      return undefined;
-    }
-    throw error;
-  }
 }

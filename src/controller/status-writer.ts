@@ -4,7 +4,7 @@ import type { ObjectKey } from '../api/meta.ts';
 import type { WorkloadCredential, WorkloadCredentialStatus } from '../api/types.gen.ts';
 import { type NextStatus, statusDifference } from '../credential/status.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
-import { isConflict, isNotFound } from './failures.ts';
+import { isConflict, isNotFound, orUndefined } from './failures.ts';
 
 /** How often a conflict is answered by a new look within one reconcile. */
 const MAX_TRIES = 3;
@@ -51,7 +51,7 @@ export async function writeStatus(
         throw error;
       }
     }
-    const live = await liveOrUndefined(api, key, options);
+    const live = await orUndefined(api.getWorkloadCredential(key, options));
     if (
       live === undefined ||
       live.metadata.uid !== credential.metadata.uid ||
@@ -60,20 +60,5 @@ export async function writeStatus(
       return undefined;
     }
     current = live;
-  }
-}
-
-async function liveOrUndefined(
-  api: KubeApi,
-  key: ObjectKey,
-  options: CallOptions,
-): Promise<WorkloadCredential | undefined> {
-  try {
-    return await api.getWorkloadCredential(key, options);
-  } catch (error) {
-    if (isNotFound(error)) {
-      return undefined;
-    }
-    throw error;
   }
 }
