@@ -81,9 +81,12 @@ async function untilSecret(
   );
 }
 
+/** Kubernetes' collector reads the list of kinds anew every 30 s, and only then knows ours. */
+const COLLECTED = { timeoutMs: 90_000 };
+
 async function untilGone({ namespace, name }: Key): Promise<void> {
   const what = `Secret ${namespace}/${name} to be collected`;
-  await waitFor(what, async () => (await bed.client.secret(namespace, name)) === undefined, SOON);
+  await waitFor(what, async () => (await bed.client.secret(namespace, name)) === undefined, COLLECTED);
 }
 
 function accessKeyID({ data }: SecretSeen): unknown {
@@ -239,7 +242,7 @@ describe('the Secret', { concurrency: 16 }, () => {
   test('goes in a foreground deletion, which nothing delays', async () => {
     await issue(foreground);
     const { namespace, name } = foreground;
-    await bed.kubectl('delete', 'wcred', name, '-n', namespace, '--cascade=foreground', '--wait', '--timeout=30s');
+    await bed.kubectl('delete', 'wcred', name, '-n', namespace, '--cascade=foreground', '--wait', '--timeout=90s');
     assert.equal(await bed.client.credential(namespace, name), undefined);
     await untilGone(foreground);
     await sleep(1_000);
