@@ -4,10 +4,17 @@ import { load } from 'js-yaml';
 import { badRequest } from './status.ts';
 import type { StatusError } from './status.ts';
 
-/** What the real server says of a body of another type. */
-export const UNKNOWN_FORMAT =
-  'the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, ' +
-  'application/vnd.kubernetes.protobuf';
+const PROTOBUF = 'application/vnd.kubernetes.protobuf';
+
+/**
+ * What is said of a body of another type, in the real server's words; of protobuf, which the real server reads and this one
+ * does not, in our own.
+ */
+export function unknownFormat(mediaType: string): string {
+  return mediaType === PROTOBUF
+    ? 'this sandbox reads no protobuf, only application/json and application/yaml: put the object in a file and use kubectl apply -f'
+    : `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, ${PROTOBUF}`;
+}
 
 const GO_TYPE_META =
   String.raw`Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; ` +
@@ -90,4 +97,40 @@ export function duplicateFields(text: string): string[] {
     }
   }
   return found;
+}
+
+/** JSON.parse's third argument to a reviver, which TypeScript's library does not know yet. */
+interface Source {
+  readonly source?: string;
+}
+
+/**
+ * Numbers that are whole and are written with a fraction or an exponent, by path, as they are written: `1800.0` is a float64
+ * to Go, and one number with 1800 to JavaScript.
+ */
+export function wholeFloats(text: string): Map<string, string> {
+  const paths = new Map<string, string>();
+  if (!/[:[,]\s*-?\d+[.eE]/.test(text)) return paths;
+  const found = new Map<object, Map<string, string>>();
+  const revive = function (this: object, key: string, value: unknown, context?: Source): unknown {
+    if (typeof value === 'number' && Number.isInteger(value) && /[.eE]/.test(context?.source ?? '')) {
+      found.set(this, (found.get(this) ?? new Map<string, string>()).set(key, context?.source ?? ''));
+    }
+    return value;
+  };
+  const walk = (value: unknown, path: string): void => {
+    if (typeof value !== 'object' || value === null) return;
+    for (const [name, member] of Object.entries(value)) {
+      const at = Array.isArray(value) ? `${path}[${name}]` : path === '' ? name : `${path}.${name}`;
+      const written = found.get(value)?.get(name);
+      if (written !== undefined) paths.set(at, written);
+      walk(member, at);
+    }
+  };
+  try {
+    walk(JSON.parse(text, revive), '');
+  } catch {
+    // What is no JSON is told by whoever reads the body.
+  }
+  return paths;
 }

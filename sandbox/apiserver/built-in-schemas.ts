@@ -3,7 +3,6 @@
 import { badRequest } from './status.ts';
 import { isFields, valueSchema } from './structural-schema.ts';
 import type { Fields, Schema } from './structural-schema.ts';
-import type { ResourceType } from './resources.ts';
 
 const text: Schema = { type: 'string' };
 const flag: Schema = { type: 'boolean' };
@@ -43,9 +42,10 @@ export function builtInSchema(collection: string): Schema | undefined {
 function goType(schema: Schema): string {
   const values = valueSchema(schema);
   if (values !== undefined) return `map[string]${goType(values)}`;
+  if (schema.type === 'array') return `[]${goType(schema.items ?? {})}`;
   if (schema.format === 'byte') return '[]uint8';
   if (schema.type === 'boolean') return 'bool';
-  if (schema.type === 'integer') return 'int32';
+  if (schema.type === 'integer') return schema.format ?? 'int32';
   return schema.type ?? 'object';
 }
 
@@ -54,27 +54,89 @@ function jsonType(value: unknown): string {
   return typeof value === 'boolean' ? 'bool' : typeof value;
 }
 
-function fits(value: unknown, { type }: Schema): boolean {
+const MAX_INT32 = 2 ** 31;
+
+function fits(value: unknown, { type, format }: Schema): boolean {
   if (type === 'array') return Array.isArray(value);
   if (type === 'object') return isFields(value);
-  return typeof value === (type === 'integer' ? 'number' : type);
+  if (type !== 'integer') return typeof value === type;
+  return Number.isInteger(value) && (format === 'int64' || Math.abs(value as number) < MAX_INT32);
 }
 
-/** @throws StatusError 400 at the first value of a wrong type */
-export function checkTypes(type: ResourceType, value: unknown, schema: Schema, path: string = type.kind): void {
+/** Where a value is, as Go's decoder tells it: the struct whose field it is, and the path from the root. */
+interface Place {
+  readonly struct: string;
+  readonly path: string;
+  /** The struct that has the field. */
+  readonly owner: string;
+}
+
+/** Structs whose names do not follow from the kind's and the field's. */
+const STRUCTS: Readonly<Record<string, string>> = {
+  imagePullSecrets: 'LocalObjectReference',
+  secrets: 'ObjectReference',
+  boundObjectRef: 'BoundObjectReference',
+};
+
+function inside({ struct, path }: Place, name: string, property: Schema): Place {
+  const isStruct = property.properties !== undefined || property.items?.properties !== undefined;
+  const own = STRUCTS[name] ?? `${struct}${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+  return { struct: isStruct ? own : struct, path: path === '' ? name : `${path}.${name}`, owner: struct };
+}
+
+/** What the decoder needs to know of a kind. */
+interface Kind {
+  readonly kind: string;
+  readonly version: string;
+}
+
+/**
+ * @param floats whole numbers that are written as floats, by path
+ * @throws StatusError 400 at the first value of a wrong type
+ */
+export function checkTypes(
+  type: Kind,
+  value: unknown,
+  schema: Schema,
+  floats: ReadonlyMap<string, string> = new Map(),
+): void {
+  check({ ...type, floats }, value, schema, { struct: type.kind, path: '', owner: type.kind });
+}
+
+function check(
+  type: Kind & { readonly floats: ReadonlyMap<string, string> },
+  value: unknown,
+  schema: Schema,
+  place: Place,
+): void {
   if (value === null || value === undefined) return;
-  if (!fits(value, schema)) {
-    const why = `json: cannot unmarshal ${jsonType(value)} into Go struct field ${path} of type ${goType(schema)}`;
+  const { owner } = place;
+  const written = schema.type === 'integer' ? type.floats.get(place.path) : undefined;
+  if (!fits(value, schema) || written !== undefined) {
+    const isWide = typeof value === 'number' && schema.type === 'integer';
+    const what = isWide ? `number ${written ?? value}` : jsonType(value);
+    const wanted = schema.properties === undefined ? goType(schema) : `${type.version}.${place.struct}`;
+    const why = `json: cannot unmarshal ${what} into Go struct field ${owner}.${place.path} of type ${wanted}`;
     throw badRequest(`${type.kind} in version "${type.version}" cannot be handled as a ${type.kind}: ${why}`);
   }
   if (Array.isArray(value)) {
-    for (const item of value) if (schema.items !== undefined) checkTypes(type, item, schema.items, path);
+    for (const item of value) if (schema.items !== undefined) check(type, item, schema.items, place);
   }
   if (!isFields(value)) return;
   const values = valueSchema(schema);
   for (const [name, item] of Object.entries(value as Fields)) {
     const property = schema.properties?.[name];
-    if (property !== undefined) checkTypes(type, item, property, `${path}.${name}`);
-    else if (values !== undefined) checkTypes(type, item, values, path);
+    if (property !== undefined) check(type, item, property, inside(place, name, property));
+    else if (values !== undefined) check(type, item, values, place);
   }
+}
+
+/** Go's zero values: a text that is null in a map is the empty one. */
+export function withoutNullTexts(object: Fields, schema: Schema): Fields {
+  const entries = Object.entries(object).map(([name, value]) => {
+    const values = valueSchema(schema.properties?.[name]);
+    if (values?.type !== 'string' || !isFields(value)) return [name, value];
+    return [name, Object.fromEntries(Object.entries(value).map(([key, item]) => [key, item ?? '']))];
+  });
+  return Object.fromEntries(entries) as Fields;
 }

@@ -134,6 +134,8 @@ interface Node {
 }
 
 export interface RuleResult {
+  /** Paths of whole numbers that were written as floats, which are no integers to a rule. */
+  readonly floats?: ReadonlyMap<string, string>;
   readonly causes: StatusCause[];
   /** What an update did not touch is warned of, not refused. */
   readonly warnings: string[];
@@ -165,9 +167,13 @@ function evaluate(compiled: Compiled, node: Node, schema: Schema, self: unknown)
     const result = program(oldSelf === undefined ? { self } : { self, oldSelf }) as unknown;
     return result === true ? undefined : failed(compiled, node, schema, self);
   } catch (error) {
-    const message = `Invalid value: ${JSON.stringify(schema.type ?? '')}: ${summary(error)} evaluating rule: ${rule.message?.trim() ?? rule.rule.trim()}`;
-    return fieldError(node.path || '<nil>', 'FieldValueInvalid', message);
+    return notEvaluated(compiled, node, schema, summary(error));
   }
+}
+
+function notEvaluated({ rule }: Compiled, { path }: Node, { type = '' }: Schema, why: string): StatusCause {
+  const message = `Invalid value: ${JSON.stringify(type)}: ${why} evaluating rule: ${rule.message?.trim() ?? rule.rule.trim()}`;
+  return fieldError(path || '<nil>', 'FieldValueInvalid', message);
 }
 
 function ownRules(node: Node, schema: Schema, result: RuleResult): void {
@@ -177,7 +183,10 @@ function ownRules(node: Node, schema: Schema, result: RuleResult): void {
   for (const rule of rules) {
     const compiled = compiledRule(rule);
     if (compiled.usesOldSelf && node.old === undefined && rule.optionalOldSelf !== true) continue;
-    const cause = evaluate(compiled, node, schema, self);
+    const isFloat = schema.type === 'integer' && result.floats?.has(node.path) === true;
+    const cause = isFloat
+      ? notEvaluated(compiled, node, schema, 'invalid data, expected int, got float64')
+      : evaluate(compiled, node, schema, self);
     if (cause === undefined) continue;
     const untouched = node.old !== undefined && !compiled.usesOldSelf && isDeepStrictEqual(node.value, node.old);
     if (untouched) result.warnings.push(`${cause.field}: ${cause.message}`);
@@ -223,8 +232,13 @@ function inside({ value, old, path }: Node, schema: Schema, result: RuleResult):
 }
 
 /** Evaluates every rule of the schema on the object; `old` undefined: a create. */
-export function celErrors(object: Fields, old: Fields | undefined, schema: Schema): RuleResult {
-  const result: RuleResult = { causes: [], warnings: [] };
+export function celErrors(
+  object: Fields,
+  old: Fields | undefined,
+  schema: Schema,
+  floats: ReadonlyMap<string, string> = new Map(),
+): RuleResult {
+  const result: RuleResult = { causes: [], warnings: [], floats };
   if (!hasRules(schema)) return result;
   const root = { value: rootValue(object), old: old === undefined ? undefined : rootValue(old), path: '' };
   ownRules(root, rootSchema(schema), result);

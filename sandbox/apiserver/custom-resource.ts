@@ -1,6 +1,6 @@
 // Promises: the life of a custom resource's body in the API server: pruned and defaulted when it is decoded, validated
 // against schema, list types and CEL rules when it is written. Knows nothing of how it is stored.
-import { builtInSchema, checkTypes } from './built-in-schemas.ts';
+import { builtInSchema, checkTypes, withoutNullTexts } from './built-in-schemas.ts';
 import { celErrors } from './cel-rules.ts';
 import { finalizerWarnings } from './object-meta.ts';
 import { isBlocking, listErrors, RULES_NOT_CHECKED, schemaErrors } from './schema-validation.ts';
@@ -21,6 +21,8 @@ export interface DecodeOptions {
   readonly warnings?: string[] | undefined;
   /** Fields that the body names twice. */
   readonly duplicates?: readonly string[] | undefined;
+  /** Whole numbers that the body writes as floats, by path. */
+  readonly floats?: ReadonlyMap<string, string> | undefined;
 }
 
 /**
@@ -40,8 +42,9 @@ export function decodeBody(type: ResourceType, body: KubeObject, options: Decode
   }
   if (options.fieldValidation !== 'Ignore') options.warnings?.push(...complaints);
   if (type.custom) return withDefaults(object, type.schema) as KubeObject;
-  if (schema !== undefined) checkTypes(type, object, schema);
-  return object as KubeObject;
+  if (schema === undefined) return object as KubeObject;
+  checkTypes(type, object, schema, options.floats);
+  return withoutNullTexts(object, schema) as KubeObject;
 }
 
 interface Validation {
@@ -94,7 +97,11 @@ export function validateCustomResource(
   type: ResourceType,
   object: KubeObject,
   before: KubeObject | undefined,
-  context: { readonly earlier: readonly StatusCause[]; readonly statusOnly: boolean },
+  context: {
+    readonly earlier: readonly StatusCause[];
+    readonly statusOnly: boolean;
+    readonly floats?: ReadonlyMap<string, string> | undefined;
+  },
 ): Validation {
   const { schema } = type;
   const warnings = finalizerWarnings(object, before);
@@ -106,7 +113,7 @@ export function validateCustomResource(
   ];
   if (!hasCELRules(schema)) return { causes, warnings };
   if (causes.some(isBlocking)) return { causes: [...causes, RULES_NOT_CHECKED], warnings };
-  const rules = celErrors(object, before, schema);
+  const rules = celErrors(object, before, schema, context.floats);
   return { causes: [...causes, ...rules.causes], warnings: [...warnings, ...rules.warnings] };
 }
 

@@ -1,6 +1,5 @@
-// Promises: what clients ask before they work: legacy and aggregated discovery, the version, and an OpenAPI v3 document
-// with the schemas of custom resources, enough for kubectl's client-side validation and explain. No OpenAPI v2.
-import { groupVersion, NAMESPACES } from './resources.ts';
+// Promises: what clients ask before they work: legacy and aggregated discovery, and the version.
+import { NAMESPACES } from './resources.ts';
 import type { ResourceType } from './resources.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
@@ -136,48 +135,4 @@ export function legacyDiscovery(types: readonly ResourceType[], path: string): o
   if (version === undefined) return { kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(group, versions.keys()) };
   const members = versions.get(version);
   return members === undefined ? undefined : resourceList(members, `${group}/${version}`);
-}
-
-function openAPIOf(types: readonly ResourceType[]): object {
-  const schemas: Record<string, object> = {};
-  const paths: Record<string, object> = {};
-  for (const type of types) {
-    const gvk = { group: type.group, version: type.version, kind: type.kind };
-    const text = { type: 'string' };
-    const open = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-    const schema = type.schema ?? open;
-    schemas[`${type.group || 'core'}.${type.version}.${type.kind}`] = {
-      ...schema,
-      properties: { ...type.schema?.properties, apiVersion: text, kind: text, metadata: open },
-      'x-kubernetes-group-version-kind': [gvk],
-    };
-    const root = `/${type.group === '' ? 'api' : 'apis'}/${groupVersion(type)}`;
-    const base = `${root}/${type.namespaced ? 'namespaces/{namespace}/' : ''}${type.plural}`;
-    // kubectl asks here whether the server itself validates fields, and then does not.
-    const parameters = ['fieldValidation', 'dryRun'].map((name) => ({ name, in: 'query', schema: text }));
-    const operation = { 'x-kubernetes-group-version-kind': gvk, parameters, responses: {} };
-    paths[base] = { post: operation };
-    paths[`${base}/{name}`] = { patch: operation, put: operation };
-  }
-  return {
-    openapi: '3.0.0',
-    info: { title: 'Kubernetes', version: VERSION.gitVersion },
-    paths,
-    components: { schemas },
-  };
-}
-
-/** /openapi/v3 and the documents that it lists; undefined for any other path. */
-export function openAPI(types: readonly ResourceType[], path: string): object | undefined {
-  const documents = new Map<string, ResourceType[]>();
-  for (const type of types) {
-    const name = `${type.group === '' ? 'api' : 'apis'}/${groupVersion(type)}`;
-    documents.set(name, [...(documents.get(name) ?? []), type]);
-  }
-  if (path === '/openapi/v3') {
-    const entries = [...documents.keys()].map((name) => [name, { serverRelativeURL: `/openapi/v3/${name}` }]);
-    return { paths: Object.fromEntries(entries) as object };
-  }
-  const members = documents.get(path.replace(/^\/openapi\/v3\//, ''));
-  return members === undefined ? undefined : openAPIOf(members);
 }

@@ -67,6 +67,31 @@ function unread(text: string): readonly [rest: string, layout: string] {
   return fraction === undefined ? [text, '2006'] : [fraction, '.000000'];
 }
 
+/** Times of another zone are kept in UTC. MicroTimes must have been checked. */
+export function inUTC(type: ResourceType, object: KubeObject): KubeObject {
+  const paths = [...(MICRO_TIMES[type.kind] ?? []), ...(type.kind === 'Event' ? EVENT_TIMES : [])];
+  return paths.reduce<KubeObject>((result, path) => withUTC(result, path) as KubeObject, object);
+}
+
+const EVENT_TIMES: readonly (readonly string[])[] = [
+  'firstTimestamp',
+  'lastTimestamp',
+  'deprecatedFirstTimestamp',
+  'deprecatedLastTimestamp',
+].map((name) => [name]);
+
+function withUTC(value: unknown, [name, ...rest]: readonly string[]): unknown {
+  if (name === undefined) return typeof value === 'string' ? textInUTC(value) : value;
+  const member = (value as Fields | null | undefined)?.[name];
+  return member === undefined || member === null ? value : { ...(value as Fields), [name]: withUTC(member, rest) };
+}
+
+function textInUTC(text: string): string {
+  const [, fraction = ''] = /\d(\.\d+)?[+-]\d\d:\d\d$/.exec(text) ?? [text, undefined];
+  if (text.endsWith('Z') || Number.isNaN(Date.parse(text))) return text;
+  return `${new Date(text).toISOString().slice(0, 19)}${fraction}Z`;
+}
+
 /** @throws StatusError 400 in Go's words when a MicroTime has another form */
 export function checkMicroTimes(type: ResourceType, object: unknown): void {
   for (const path of MICRO_TIMES[type.kind] ?? []) {
@@ -93,57 +118,95 @@ const NAME_PART_RULE =
   "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character " +
   "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
-function controllerErrors(name: string): StatusCause[] {
+function controllerErrors(field: string, name: string): StatusCause[] {
   const part = name.split('/').at(-1) ?? '';
   const rules = [
     ...(part === '' ? ['name part must be non-empty'] : []),
     ...(NAME_PART.test(part) ? [] : [NAME_PART_RULE]),
   ];
-  return rules.map((rule) =>
-    fieldError('reportingController', 'FieldValueInvalid', `Invalid value: ${JSON.stringify(name)}: ${rule}`),
-  );
+  return rules.map((rule) => fieldError(field, 'FieldValueInvalid', `Invalid value: ${JSON.stringify(name)}: ${rule}`));
 }
 
-/** An event is where its object is; the newer group asks only that an object is named at all. */
-function namespaceErrors(type: ResourceType, stored: KubeObject): StatusCause[] {
+/** An event is where its object is; one with an eventTime must only say where, unless it is in `default`. */
+function namespaceErrors(stored: KubeObject): StatusCause[] {
   const { namespace = '' } = (stored['involvedObject'] ?? {}) as { namespace?: string };
   const own = stored.metadata.namespace;
-  if (namespace === '' ? own === 'default' : type.group !== '' || namespace === own) return [];
+  if (namespace === '' ? own === 'default' : stored['eventTime'] || namespace === own) return [];
   const message = `Invalid value: ${JSON.stringify(namespace)}: does not match event.namespace`;
   return [fieldError('involvedObject.namespace', 'FieldValueInvalid', message)];
 }
 
 const REQUIRED = ['reportingController', 'reportingInstance', 'action', 'reason'];
-/** What of a stored event may change: its series. */
-const MUTABLE = ['metadata', 'series', 'apiVersion', 'kind', 'count', 'lastTimestamp'];
 
-/** The rules of events.k8s.io/v1; core/v1 Events without eventTime are not checked, as in the real server. */
-export function eventErrors(type: ResourceType, stored: KubeObject, before: KubeObject | undefined): StatusCause[] {
-  const causesOfPlace = before === undefined ? namespaceErrors(type, stored) : [];
-  if (type.group === '' && !stored['eventTime']) return causesOfPlace;
-  const seen = rename(stored, 1);
-  const causes: StatusCause[] = [...causesOfPlace];
-  if (!seen['eventTime']) return [fieldError('eventTime', 'FieldValueRequired', 'Required value')];
+/** What both groups ask of an Event with an eventTime (legacyValidateEvent). */
+function contentErrors(type: ResourceType, seen: Fields): StatusCause[] {
+  const causes: StatusCause[] = [];
   for (const field of REQUIRED) {
-    if (!seen[field]) causes.push(fieldError(field, 'FieldValueRequired', 'Required value'));
-    if (field === 'reportingController') causes.push(...controllerErrors(asText(seen[field])));
+    const isController = field === 'reportingController';
+    const name = isController && type.group === '' ? 'reportingComponent' : field;
+    if (!seen[field]) causes.push(fieldError(name, 'FieldValueRequired', 'Required value'));
+    if (isController) causes.push(...controllerErrors(name, asText(seen[field])));
   }
+  return causes;
+}
+
+function lengthErrors(seen: Fields): StatusCause[] {
+  return Object.entries(LIMITS).flatMap(([field, limit]) => {
+    if (asText(seen[field]).length <= limit) return [];
+    const name = field === 'note' ? 'message' : field;
+    return [fieldError(name, 'FieldValueInvalid', `Invalid value: "": can have at most ${limit} characters`)];
+  });
+}
+
+/** The rules of events.k8s.io/v1, and the fewer of core/v1, by the group that the client asks. */
+export function eventErrors(type: ResourceType, stored: KubeObject): StatusCause[] {
+  const isCore = type.group === '';
+  const ofPlace = namespaceErrors(stored);
+  if (!stored['eventTime']) {
+    return isCore ? ofPlace : [fieldError('eventTime', 'FieldValueRequired', 'Required value')];
+  }
+  const seen = rename(stored, 1);
+  const causes = [...ofPlace, ...contentErrors(type, seen)];
+  if (isCore) return [...causes, ...lengthErrors(seen)];
   if (seen['type'] !== 'Normal' && seen['type'] !== 'Warning') {
     const message = `Invalid value: "": has invalid value: ${asText(seen['type'])}`;
     causes.push(fieldError('type', 'FieldValueInvalid', message));
   }
-  for (const [field, limit] of Object.entries(LIMITS)) {
-    if (asText(seen[field]).length <= limit) continue;
-    const name = field === 'note' ? 'message' : field;
-    causes.push(fieldError(name, 'FieldValueInvalid', `Invalid value: "": can have at most ${limit} characters`));
-  }
+  causes.push(...lengthErrors(seen));
   const { count } = (seen['series'] ?? {}) as { count?: number };
   if (count !== undefined && count < 2) {
     causes.push(fieldError('series.count', 'FieldValueInvalid', 'Invalid value: "": should be at least 2'));
   }
-  for (const [field, value] of Object.entries(before === undefined ? {} : stored)) {
-    if (MUTABLE.includes(field) || JSON.stringify(value) === JSON.stringify(before?.[field])) continue;
-    causes.push(fieldError(field, 'FieldValueInvalid', `Invalid value: ${JSON.stringify(value)}: field is immutable`));
-  }
   return causes;
+}
+
+/** What an update of events.k8s.io/v1 may not change, in the real server's order; it looks at the reason twice. */
+const FIXED = (
+  'involvedObject reason message source firstTimestamp lastTimestamp count reason type eventTime action related ' +
+  'reportingComponent reportingInstance'
+).split(' ');
+
+/** Go structs are told with the names of their Go fields, all of them. */
+const GO_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  involvedObject: ['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'],
+  related: ['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'],
+  source: ['component', 'host'],
+};
+
+function shown(field: string, value: unknown): string {
+  const names = GO_FIELDS[field];
+  if (names === undefined) return JSON.stringify(value ?? null);
+  const fields = (value ?? {}) as Fields;
+  const goName = (name: string): string => (name === 'uid' ? 'UID' : name.charAt(0).toUpperCase() + name.slice(1));
+  const entries = names.map((name) => [name === 'apiVersion' ? 'APIVersion' : goName(name), fields[name] ?? '']);
+  return JSON.stringify(Object.fromEntries(entries));
+}
+
+/** core/v1 lets everything change, as it did before there was the other group. */
+export function eventUpdateErrors(type: ResourceType, stored: KubeObject, before: KubeObject): StatusCause[] {
+  if (type.group === '') return [];
+  return FIXED.filter((field) => JSON.stringify(stored[field]) !== JSON.stringify(before[field])).map((field) => {
+    const name = field === 'reportingComponent' ? 'reportingController' : field;
+    return fieldError(name, 'FieldValueInvalid', `Invalid value: ${shown(field, stored[field])}: field is immutable`);
+  });
 }

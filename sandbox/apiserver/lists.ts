@@ -2,6 +2,8 @@
 // the real server's form that end in 410 with a token to go on with. Knows no HTTP and no shape.
 import { wait } from '../http.ts';
 import type { ServerEnvironment } from '../http.ts';
+import { decodeContinue, encodeContinue } from './continue-tokens.ts';
+import type { ContinueToken } from './continue-tokens.ts';
 import { badRequest, expired, fieldError, invalid, StatusError } from './status.ts';
 import type { StatusCause } from './status.ts';
 import type { Selector } from './selectors.ts';
@@ -29,8 +31,8 @@ export function parseRevision(text: string): number {
 }
 
 function parseInteger(query: URLSearchParams, name: string): number {
-  const text = query.get(name) ?? '';
-  if (text === '') return 0;
+  const text = query.get(name);
+  if (text === null) return 0;
   if (!/^-?\d+$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   return Number(text);
 }
@@ -138,32 +140,6 @@ interface Snapshot {
   readonly objects: readonly KubeObject[];
 }
 
-interface ContinueToken {
-  readonly v: string;
-  readonly rv: number;
-  /** The last key shown and a zero byte. */
-  readonly start: string;
-}
-
-function encode(token: ContinueToken): string {
-  return Buffer.from(JSON.stringify(token)).toString('base64url');
-}
-
-function decode(text: string): ContinueToken {
-  let token: Partial<ContinueToken>;
-  try {
-    token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<ContinueToken>;
-  } catch {
-    throw badRequest('invalid continue token: continue key is not valid');
-  }
-  const { v = '', rv, start = '' } = token;
-  if (v !== 'meta.k8s.io/v1') {
-    const why = `server does not recognize this encoded version ${v}`;
-    throw badRequest(`invalid continue token: continue key is not valid: ${why}`);
-  }
-  return { v, rv: rv ?? 0, start };
-}
-
 export class Lists {
   readonly #store: Store;
   readonly #env: ServerEnvironment;
@@ -184,23 +160,28 @@ export class Lists {
     const { query, type, namespace, selector } = request;
     checkListOptions(query, false);
     const token = query.get('continue') ?? '';
-    const { snapshot, start } = token === '' ? await this.#first(request) : this.#next(request, decode(token));
+    const { snapshot, start } =
+      token === '' ? await this.#first(request) : await this.#next(request, decodeContinue(token));
     // In a namespace keys are told without it; they never begin with a slash of another list.
     const keyOf = ({ metadata }: KubeObject): string =>
       namespace === undefined ? objectKey(metadata.namespace, metadata.name).replace(/^\//, '') : metadata.name;
     const after = start.replace(/^\//, '');
-    const rest = snapshot.objects.filter((object) => selector(object) && (start === '' || keyOf(object) >= after));
-    const limit = parseInteger(query, 'limit');
+    const ahead = snapshot.objects.filter((object) => start === '' || keyOf(object) >= after);
+    const rest = ahead.filter(selector);
+    // The watch cache, from which version 0 is served, knows no pages.
+    const isCached = query.get('resourceVersion') === '0' && token === '';
+    const limit = isCached ? 0 : parseInteger(query, 'limit');
     const items = limit > 0 ? rest.slice(0, limit) : rest;
     const left = rest.length - items.length;
     const last = items.at(-1);
-    const hasMore = left > 0 && last !== undefined;
+    // Whether what comes after the page is selected is not looked at: the next page may be empty.
+    const hasMore = limit > 0 && items.length === limit && last !== undefined && ahead.at(-1) !== last;
     if (hasMore) this.#keep(`${type.collection} ${namespace} ${snapshot.revision}`, snapshot);
     const more = { v: 'meta.k8s.io/v1', rv: snapshot.revision, start: `/${last === undefined ? '' : keyOf(last)}\0` };
     const selected = ['labelSelector', 'fieldSelector'].some((name) => query.get(name));
     const metadata = {
       resourceVersion: String(snapshot.revision),
-      ...(hasMore ? { continue: encode(more) } : {}),
+      ...(hasMore ? { continue: encodeContinue(more) } : {}),
       // With a selector the real server does not know how many more there are.
       ...(hasMore && !selected ? { remainingItemCount: left } : {}),
     };
@@ -230,16 +211,20 @@ export class Lists {
     return { snapshot: { revision, objects }, start: '' };
   }
 
-  #next({ type, namespace, query }: ListRequest, token: ContinueToken): { snapshot: Snapshot; start: string } {
+  async #next(
+    { type, namespace, query, signal }: ListRequest,
+    token: ContinueToken,
+  ): Promise<{ snapshot: Snapshot; start: string }> {
     if (!['', '0'].includes(query.get('resourceVersion') ?? '')) {
       throw badRequest('specifying resource version is not allowed when using continue');
     }
     const { rv, start } = token;
-    const revision = rv === -1 ? this.#store.revision : rv;
+    const revision = rv < 0 ? this.#store.revision : rv;
+    await waitForRevision(revision, this.#store, this.#env, signal);
     const objects =
       this.#open.get(`${type.collection} ${namespace} ${revision}`)?.objects ??
       this.#store.listAt(type.collection, revision, namespace);
-    if (objects === undefined) throw expired(INCONSISTENT, encode({ ...token, rv: -1 }));
+    if (objects === undefined) throw expired(INCONSISTENT, encodeContinue({ ...token, rv: -1 }));
     return { snapshot: { revision, objects }, start };
   }
 

@@ -1,7 +1,8 @@
 // Promises: metadata held against the rules that all resources share, in kube-apiserver's words
 // (k8s.io/apimachinery/pkg/api/validation/objectmeta.go). Knows no kind.
 import { badRequest, fieldError, invalid } from './status.ts';
-import type { StatusCause, StatusError } from './status.ts';
+import type { ResourceNames, StatusCause, StatusError } from './status.ts';
+import { CRD_COLLECTION, LEASES } from './resources.ts';
 import type { ResourceType } from './resources.ts';
 import type { KubeObject } from './store.ts';
 
@@ -76,7 +77,7 @@ function invalidValue(field: string, value: unknown, why: string): StatusCause {
 }
 
 /** What is wrong with a qualified name, `[prefix/]name` (IsQualifiedName). */
-function qualifiedNameErrors(key: string): string[] {
+export function qualifiedNameErrors(key: string): string[] {
   const parts = key.split('/');
   const [prefix, name = ''] = parts.length === 2 ? parts : [undefined, parts[0]];
   if (parts.length > 2) {
@@ -95,12 +96,16 @@ function qualifiedNameErrors(key: string): string[] {
   return errors;
 }
 
+/** What is wrong with a label's value (IsValidLabelValue). */
+export function labelValueErrors(value: string): string[] {
+  const isLong = value.length > 63;
+  return [...(isLong ? ['must be no more than 63 bytes'] : []), ...(LABEL_VALUE.test(value) ? [] : [LABEL_VALUE_RULE])];
+}
+
 function labelErrors(labels: Readonly<Record<string, string>>): StatusCause[] {
   return Object.entries(labels).flatMap(([key, value]) => {
     const causes = qualifiedNameErrors(key).map((why) => invalidValue('metadata.labels', key, why));
-    if (value.length > 63) causes.push(invalidValue('metadata.labels', value, 'must be no more than 63 bytes'));
-    if (!LABEL_VALUE.test(value)) causes.push(invalidValue('metadata.labels', value, LABEL_VALUE_RULE));
-    return causes;
+    return [...causes, ...labelValueErrors(value).map((why) => invalidValue('metadata.labels', value, why))];
   });
 }
 
@@ -142,28 +147,39 @@ function ownerErrors({ ownerReferences = [] }: KubeObject['metadata']): StatusCa
 /** Kinds whose names are DNS labels, not subdomains. */
 const LABEL_NAMES: ReadonlySet<string> = new Set(['/namespaces']);
 
-function nameErrors(type: ResourceType, name: string): StatusCause[] {
+function namePatternErrors(type: ResourceType, name: string, field: string, shown: string): StatusCause[] {
+  const isLabel = LABEL_NAMES.has(type.collection);
+  // What would be a subdomain is told what it has too much.
+  if (isLabel && name.includes('.') && SUBDOMAIN.test(name)) {
+    return [invalidValue(field, shown, 'must not contain dots')];
+  }
+  const [pattern, rule, limit] = isLabel ? [LABEL, LABEL_RULE, 63] : [SUBDOMAIN, SUBDOMAIN_RULE, 253];
+  const causes: StatusCause[] = [];
+  if (name.length > limit) causes.push(invalidValue(field, shown, `must be no more than ${limit} characters`));
+  if (!pattern.test(name)) causes.push(invalidValue(field, shown, rule));
+  return causes;
+}
+
+function nameErrors(type: ResourceType, { name, generateName = '' }: KubeObject['metadata']): StatusCause[] {
   if (name === '') {
     return [fieldError('metadata.name', 'FieldValueRequired', 'Required value: name or generateName is required')];
   }
-  const [pattern, rule, limit] = LABEL_NAMES.has(type.collection)
-    ? [LABEL, LABEL_RULE, 63]
-    : [SUBDOMAIN, SUBDOMAIN_RULE, 253];
-  if (LABEL_NAMES.has(type.collection) && name.includes('.'))
-    return [invalidValue('metadata.name', name, 'must not contain dots')];
-  const causes: StatusCause[] = [];
-  if (name.length > limit) causes.push(invalidValue('metadata.name', name, `must be no more than ${limit} characters`));
-  if (!pattern.test(name)) causes.push(invalidValue('metadata.name', name, rule));
-  return causes;
+  // A dash at the end is fine where more follows (maskTrailingDash).
+  const masked = generateName.length > 1 && generateName.endsWith('-') ? `${generateName.slice(0, -2)}a` : generateName;
+  const ofPrefix = generateName === '' ? [] : namePatternErrors(type, masked, 'metadata.generateName', generateName);
+  return [...ofPrefix, ...namePatternErrors(type, name, 'metadata.name', name)];
 }
 
 /** Finalizers that Kubernetes itself uses, without a domain. */
 const STANDARD_FINALIZERS = ['foregroundDeletion', 'orphan', 'kubernetes'];
 
+/** Built-in kinds that take any qualified name for a finalizer. */
+const PLAIN_FINALIZERS: ReadonlySet<string> = new Set([LEASES, CRD_COLLECTION]);
+
 function finalizerErrors(type: ResourceType, finalizer: string, index: number): StatusCause[] {
   const causes = qualifiedNameErrors(finalizer).map((why) => invalidValue('metadata.finalizers', finalizer, why));
   const isPlain = !finalizer.includes('/') && !STANDARD_FINALIZERS.includes(finalizer);
-  if (causes.length > 0 || !isPlain || type.custom) return causes;
+  if (causes.length > 0 || !isPlain || type.custom || PLAIN_FINALIZERS.has(type.collection)) return causes;
   const why = 'name is neither a standard finalizer name nor is it fully qualified';
   return [invalidValue(`metadata.finalizers[${index}]`, finalizer, why)];
 }
@@ -171,7 +187,7 @@ function finalizerErrors(type: ResourceType, finalizer: string, index: number): 
 /** Every cause against the object's metadata. */
 export function metadataErrors(type: ResourceType, { metadata }: KubeObject): StatusCause[] {
   return [
-    ...nameErrors(type, metadata.name),
+    ...nameErrors(type, metadata),
     ...labelErrors(metadata.labels ?? {}),
     ...annotationErrors(metadata.annotations ?? {}),
     ...ownerErrors(metadata),
@@ -191,19 +207,17 @@ export function finalizerWarnings(object: KubeObject, before: KubeObject | undef
   });
 }
 
-/** @throws StatusError 422 when a client changes a time that only the server sets */
-export function checkSystemMeta(type: ResourceType, sent: KubeObject, existing: KubeObject): void {
-  const causes = (['deletionTimestamp', 'deletionGracePeriodSeconds'] as const).flatMap((field) => {
+/** @throws StatusError 422 when a client changes what only the server sets; two validators of the real server say it */
+export function checkSystemMeta(type: ResourceNames, sent: KubeObject, existing: KubeObject): void {
+  const causes = (['uid', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const).flatMap((field) => {
     const value = sent.metadata[field];
-    if (value === undefined || value === null || value === existing.metadata[field]) return [];
-    const cause = invalidValue(`metadata.${field}`, value, 'field is immutable');
-    return type.custom ? [cause, cause] : [cause];
+    if (value === undefined || value === null || value === '' || value === existing.metadata[field]) return [];
+    return [invalidValue(`metadata.${field}`, value, 'field is immutable')];
   });
-  if (causes.length > 0) throw invalid(type, existing.metadata.name, causes);
+  if (causes.length > 0) throw invalid(type, existing.metadata.name, [...causes, ...causes]);
 }
 
-/** What an update may not do to metadata. */
-export function metadataUpdateErrors({ metadata }: KubeObject, before: KubeObject): StatusCause[] {
+function newFinalizerErrors({ metadata }: KubeObject, before: KubeObject): StatusCause[] {
   if (metadata.deletionTimestamp === undefined) return [];
   const old = new Set(before.metadata.finalizers);
   const added = (metadata.finalizers ?? []).filter((finalizer) => !old.has(finalizer)).toSorted();
@@ -211,4 +225,15 @@ export function metadataUpdateErrors({ metadata }: KubeObject, before: KubeObjec
   const list = `[]string{${added.map((finalizer) => JSON.stringify(finalizer)).join(', ')}}`;
   const why = `no new finalizers can be added if the object is being deleted, found new finalizers ${list}`;
   return [fieldError('metadata.finalizers', 'FieldValueForbidden', `Forbidden: ${why}`)];
+}
+
+/** What every update is held against (ValidateObjectMetaAccessorUpdate). */
+export function commonUpdateErrors(object: KubeObject, before: KubeObject): StatusCause[] {
+  const { metadata } = object;
+  return [
+    ...newFinalizerErrors(object, before),
+    ...labelErrors(metadata.labels ?? {}),
+    ...annotationErrors(metadata.annotations ?? {}),
+    ...ownerErrors(metadata),
+  ];
 }

@@ -4,31 +4,10 @@ import { eventFromStored } from './events.ts';
 import { EVENTS, groupVersion } from './resources.ts';
 import type { PrinterColumn, ResourceType } from './resources.ts';
 import { fieldAt } from './selectors.ts';
-import { StatusError } from './status.ts';
+import type { Shape } from './negotiation.ts';
 import type { KubeObject } from './store.ts';
 
-/** How the client wants to see objects. */
-export type Shape = 'Object' | 'PartialObjectMetadata' | 'Table';
-
 const META = 'meta.k8s.io/v1';
-
-/**
- * Reads an Accept header; the first media range that can be served wins.
- * @throws StatusError 406
- */
-export function acceptedShape(accept: string | undefined): Shape {
-  for (const range of (accept ?? '*/*').split(',')) {
-    const [mediaType = '', ...parameters] = range.split(';').map((part) => part.trim());
-    if (!['application/json', 'application/*', '*/*'].includes(mediaType)) continue;
-    const as = parameters.find((parameter) => parameter.startsWith('as='))?.slice(3);
-    if (as === undefined) return 'Object';
-    if (!parameters.includes('g=meta.k8s.io') || !parameters.includes('v=v1')) continue;
-    if (as === 'Table') return 'Table';
-    if (as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList') return 'PartialObjectMetadata';
-  }
-  const served = 'application/json, application/yaml, application/vnd.kubernetes.protobuf';
-  throw new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${served}`);
-}
 
 /** A duration as kubectl shows it (k8s.io/apimachinery/pkg/util/duration HumanDuration). */
 export function humanDuration(ms: number): string {
@@ -102,7 +81,10 @@ function layout(columns: readonly PrinterColumn[], cells: (object: KubeObject) =
 function eventRow(event: KubeObject, nowMs: number): Row {
   const regarding = event['involvedObject'] as Record<string, string> | undefined;
   const series = event['series'] as { count?: number; lastObservedTime?: string } | undefined;
-  const source = [event['reportingComponent'], event['reportingInstance']].filter(Boolean).join(', ');
+  const from = event['source'] as { component?: string; host?: string } | undefined;
+  const component = from?.component || event['reportingComponent'];
+  const instance = from?.host || event['reportingInstance'];
+  const source = [component, instance].filter(Boolean).join(', ');
   const first = event['firstTimestamp'] ?? event['eventTime'];
   const last = series?.lastObservedTime ?? event['lastTimestamp'] ?? first;
   return [
@@ -136,7 +118,8 @@ const LAYOUTS: Readonly<Record<string, TableLayout>> = {
       ...['Last Seen', 'Type', 'Reason', 'Object'].map((name) => column(name)),
       ...['Subobject', 'Source'].map((name) => column(name, 'string', 1)),
       column('Message'),
-      ...['First Seen', 'Count', 'Name'].map((name) => column(name, 'string', 1)),
+      ...['First Seen', 'Count'].map((name) => column(name, 'string', 1)),
+      { ...column('Name', 'string', 1), format: 'name' },
     ],
     row: eventRow,
   },

@@ -40,6 +40,7 @@ export interface ResourceType extends ResourceNames {
 export const CRD_COLLECTION = 'apiextensions.k8s.io/customresourcedefinitions';
 export const NAMESPACES = '/namespaces';
 export const EVENTS = '/events';
+export const LEASES = 'coordination.k8s.io/leases';
 
 interface BuiltIn {
   readonly gvk: readonly [group: string, version: string, kind: string];
@@ -56,6 +57,8 @@ const EVENT_FIELDS = [
   'type',
 ];
 const EVENT_FLAGS = { createOnUpdate: true, collection: EVENTS, fields: EVENT_FIELDS };
+
+const RBAC_FLAGS = { createOnUpdate: true };
 
 const BUILT_IN: readonly BuiltIn[] = [
   {
@@ -83,17 +86,21 @@ const BUILT_IN: readonly BuiltIn[] = [
     names: ['leases', 'lease'],
     flags: { createOnUpdate: true, unconditionalUpdate: false },
   },
-  { gvk: ['rbac.authorization.k8s.io', 'v1', 'Role'], names: ['roles', 'role'] },
-  { gvk: ['rbac.authorization.k8s.io', 'v1', 'RoleBinding'], names: ['rolebindings', 'rolebinding'] },
+  { gvk: ['rbac.authorization.k8s.io', 'v1', 'Role'], names: ['roles', 'role'], flags: RBAC_FLAGS },
+  {
+    gvk: ['rbac.authorization.k8s.io', 'v1', 'RoleBinding'],
+    names: ['rolebindings', 'rolebinding'],
+    flags: RBAC_FLAGS,
+  },
   {
     gvk: ['rbac.authorization.k8s.io', 'v1', 'ClusterRole'],
     names: ['clusterroles', 'clusterrole'],
-    flags: { namespaced: false },
+    flags: { ...RBAC_FLAGS, namespaced: false },
   },
   {
     gvk: ['rbac.authorization.k8s.io', 'v1', 'ClusterRoleBinding'],
     names: ['clusterrolebindings', 'clusterrolebinding'],
-    flags: { namespaced: false },
+    flags: { ...RBAC_FLAGS, namespaced: false },
   },
   // Stored and shown only, so that the chart and the manifests can be applied: nothing runs.
   {
@@ -179,9 +186,15 @@ function fromCRD(crd: KubeObject): ResourceType[] {
     }));
 }
 
+/** Whether a definition's names were accepted: only then its resources are served. */
+export function isEstablished(crd: KubeObject): boolean {
+  const { conditions } = (crd['status'] ?? {}) as { conditions?: readonly Record<string, unknown>[] | null };
+  return (conditions ?? []).some(({ type, status }) => type === 'Established' && status === 'True');
+}
+
 /** Everything that is served, given the CustomResourceDefinitions in the store. */
 export function servedTypes(crds: readonly KubeObject[]): ResourceType[] {
-  return [...BUILT_IN_TYPES, ...crds.flatMap(fromCRD)];
+  return [...BUILT_IN_TYPES, ...crds.filter(isEstablished).flatMap(fromCRD)];
 }
 
 /** `v1` or `group/version`. */

@@ -199,6 +199,16 @@ function logicErrors(node: Node, schema: Schema): StatusCause[] {
   return causes;
 }
 
+/** What Go calls a JSON value's format; a number that is whole in the text is an integer. */
+const GO_FORMATS: Readonly<Record<string, string>> = { integer: 'int64', number: 'float64' };
+
+/** Where the schema names a format, a value that is neither text nor list is told by formats instead of types. */
+function wrongType(path: string, value: unknown, { format }: Schema, wanted: readonly string[]): StatusCause {
+  const actual = typeOf(value);
+  const byFormat = format !== undefined && actual !== 'string' && actual !== 'array' && value !== null;
+  return byFormat ? typeInvalid(path, format, GO_FORMATS[actual] ?? '') : typeInvalid(path, wanted.join(','), actual);
+}
+
 /** The causes against one value; `old` undefined: there is nothing to compare with. */
 export function schemaErrors(node: Node, schema: Schema): StatusCause[] {
   const { value, old, path } = node;
@@ -207,7 +217,7 @@ export function schemaErrors(node: Node, schema: Schema): StatusCause[] {
   const actual = typeOf(value);
   if (value === null && (schema.nullable === true || wanted.length === 0)) return [];
   const fits = wanted.length === 0 || wanted.includes(actual) || (actual === 'integer' && wanted.includes('number'));
-  const causes = fits ? [] : [typeInvalid(path, wanted.join(','), actual)];
+  const causes = fits ? [] : [wrongType(path, value, schema, wanted)];
   if (value === null) return causes;
   causes.push(...logicErrors(node, schema));
   if (typeof value === 'string' && (fits || schema.format === undefined))

@@ -1,37 +1,13 @@
-// Promises: label and field selectors with Kubernetes' meaning: `a=b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`, `!a`.
+// Promises: field selectors with Kubernetes' meaning (k8s.io/apimachinery/pkg/fields): `a=b`, `a==b`, `a!=b`, with
+// backslashes before what would end a value; and the values at dotted paths that they compare.
 import { badRequest } from './status.ts';
+import type { StatusError } from './status.ts';
 import { EVENTS } from './resources.ts';
 import type { ResourceType } from './resources.ts';
 import type { KubeObject } from './store.ts';
 
 /** Whether an object is selected. */
 export type Selector = (object: KubeObject) => boolean;
-
-const REQUIREMENT =
-  /^\s*(?:(?<absent>!)\s*(?<absentKey>[\w./-]+)|(?<key>[\w./-]+)\s*(?:(?<operator>==?|!=)\s*(?<value>[\w.-]*)|\s(?<set>in|notin)\s*\((?<values>[^()]*)\))?)\s*$/;
-
-function labelRequirement(text: string): Selector {
-  const groups = REQUIREMENT.exec(text)?.groups;
-  if (groups === undefined) throw badRequest(`unable to parse requirement: ${JSON.stringify(text)}`);
-  const { absentKey, key = '', operator, value = '', set, values = '' } = groups;
-  const label = (object: KubeObject, name: string): string | undefined => object.metadata.labels?.[name];
-  if (absentKey !== undefined) return (object) => label(object, absentKey) === undefined;
-  if (set !== undefined) {
-    const wanted = new Set(values.split(',').map((item) => item.trim()));
-    // A label that is missing satisfies notin, as it does !=.
-    return (object) => wanted.has(label(object, key) ?? '\0') === (set === 'in');
-  }
-  if (operator === undefined) return (object) => label(object, key) !== undefined;
-  return (object) => (label(object, key) === value) === (operator !== '!=');
-}
-
-/** @throws StatusError 400 */
-export function labelSelector(text: string): Selector {
-  if (text.trim() === '') return () => true;
-  // Commas inside parentheses belong to a set.
-  const requirements = text.split(/,(?![^(]*\))/).map(labelRequirement);
-  return (object) => requirements.every((matches) => matches(object));
-}
 
 /** The value at a dotted path, or undefined. */
 export function fieldAt(object: unknown, path: string): unknown {
@@ -52,22 +28,33 @@ function storedField(type: ResourceType, field: string): string {
   return field.replace(/^regarding\./, 'involvedObject.').replace(/^reportingController$/, 'reportingComponent');
 }
 
-/** @throws StatusError 400 for a field that the resource does not offer */
+function unsupported(type: ResourceType, field: string): StatusError {
+  // Kinds with fields of their own say it otherwise than those without.
+  if (type.custom || type.fields.length > 0) return badRequest(`field label not supported: ${field}`);
+  const known = 'only "metadata.name", "metadata.namespace"';
+  return badRequest(`${JSON.stringify(field)} is not a known field selector: ${known}`);
+}
+
+/** @throws StatusError 400 */
+function unescaped(value: string): string {
+  return value.replaceAll(/\\(.?)|[,=]/gs, (whole, escaped: string | undefined) => {
+    if (escaped === undefined) {
+      throw badRequest(`invalid field selector: unescaped character in value: ${whole.charCodeAt(0)}`);
+    }
+    if (escaped !== '' && '\\,='.includes(escaped)) return escaped;
+    throw badRequest(`invalid field selector: invalid escape sequence: ${whole}`);
+  });
+}
+
+/** @throws StatusError 400 also for a field that the resource does not offer */
 export function fieldSelector(type: ResourceType, text: string): Selector {
-  const requirements = text
-    .split(',')
-    .filter((part) => part !== '')
-    .map((part): Selector => {
-      const [, field = '', operator, value] = /^([^=!]+)(==?|!=)(.*)$/.exec(part) ?? [];
-      if (operator === undefined) throw badRequest(`invalid selector: '${part}'; can't understand '${part}'`);
-      const name = storedField(type, field);
-      if (!['metadata.name', 'metadata.namespace', ...type.fields].includes(name)) {
-        // Kinds with fields of their own say it otherwise than those without.
-        if (type.custom || type.fields.length > 0) throw badRequest(`field label not supported: ${field}`);
-        const known = 'only "metadata.name", "metadata.namespace"';
-        throw badRequest(`${JSON.stringify(field)} is not a known field selector: ${known}`);
-      }
-      return (object) => (asText(fieldAt(object, name)) === value) === (operator !== '!=');
-    });
+  const requirements = [...text.matchAll(/(?:\\.|[^,\\]|\\$)+/gs)].map(([part]): Selector => {
+    const [, field = '', operator, value = ''] = /^((?:\\.|[^=!\\]|!(?!=))*?)(!=|==|=)(.*)$/s.exec(part) ?? [];
+    if (operator === undefined) throw badRequest(`invalid selector: '${text}'; can't understand '${part}'`);
+    const wanted = unescaped(value);
+    const name = storedField(type, field);
+    if (!['metadata.name', 'metadata.namespace', ...type.fields].includes(name)) throw unsupported(type, field);
+    return (object) => (asText(fieldAt(object, name)) === wanted) === (operator !== '!=');
+  });
   return (object) => requirements.every((matches) => matches(object));
 }

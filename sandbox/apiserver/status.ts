@@ -85,9 +85,9 @@ export function methodNotAllowed(): StatusError {
   return new StatusError(405, 'MethodNotAllowed', message, {});
 }
 
-/** What custom resources say to DELETE of their status. */
-export function deleteNotSupported(type: ResourceNames): StatusError {
-  const message = `delete is not supported on resources of kind "${qualified(type.plural, type)}"`;
+/** What custom resources say to DELETE and POST of their status. */
+export function verbNotSupported(type: ResourceNames, verb: string): StatusError {
+  const message = `${verb} is not supported on resources of kind "${qualified(type.plural, type)}"`;
   return new StatusError(405, 'MethodNotAllowed', message, { ...grouped(type), kind: type.plural });
 }
 

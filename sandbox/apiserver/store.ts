@@ -130,17 +130,18 @@ export class Store {
     return stored;
   }
 
-  /** Removes an object; does nothing when it has gone. */
-  remove(collection: string, object: KubeObject): void {
+  /** Removes an object; does nothing when it has gone. The result is its last state, with the deletion's revision. */
+  remove(collection: string, object: KubeObject): KubeObject | undefined {
     const target = this.#collection(collection);
     const key = objectKey(object.metadata.namespace, object.metadata.name);
     const previous = target.objects.get(key);
-    if (previous === undefined) return;
+    if (previous === undefined) return undefined;
     const revision = this.#next();
     target.objects.delete(key);
     this.#uids.delete(previous.metadata.uid);
     const last = { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } };
     this.#record(target, { revision, type: 'DELETED', collection, object: last, previous });
+    return last;
   }
 
   /** The changes after `revision`, or undefined when they are no longer known. */
@@ -153,6 +154,12 @@ export class Store {
   /** The oldest revision from which a watch of this collection may start. */
   oldest(collection: string): number {
     return this.#collection(collection).oldest;
+  }
+
+  /** A collection comes to be: nothing before now is known of it. */
+  begin(collection: string): void {
+    const target = this.#collection(collection);
+    if (target.history.length === 0) target.oldest = this.#revision;
   }
 
   /** Forgets all history, as etcd's compaction does: every watch that starts in the past is answered 410. */

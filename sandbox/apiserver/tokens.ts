@@ -7,6 +7,8 @@ import type { JWK, JWTPayload } from 'jose';
 import type { ServerEnvironment } from '../http.ts';
 import { fieldError, invalid, StatusError } from './status.ts';
 import type { KubeObject, Store } from './store.ts';
+import { boundObject } from './token-requests.ts';
+import type { TokenRequestSpec } from './token-requests.ts';
 
 /** Who sent a request. */
 export interface User {
@@ -29,15 +31,27 @@ function makeKey(): SigningKey {
   return { kid: createHash('sha256').update(der).digest('base64url'), privateKey, publicKey };
 }
 
+interface Named {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** The private claims of Kubernetes' tokens. */
+interface BoundClaims {
+  readonly namespace?: string;
+  readonly serviceaccount?: Named;
+  readonly pod?: Named;
+  readonly secret?: Named;
+}
+
 const TOKEN_REQUEST = { group: 'authentication.k8s.io', plural: 'tokenrequests', kind: 'TokenRequest' };
 /** pkg/apis/authentication/validation: spec.expirationSeconds */
 const MIN_EXPIRATION_SECONDS = 600;
 const MAX_EXPIRATION_SECONDS = 2 ** 32;
 
-interface TokenRequestSpec {
-  readonly audiences?: readonly string[];
-  readonly expirationSeconds?: number;
-}
+/** Of a token for the API server that is bound to a pod: about an hour is asked by kubelet, a year is given, and it warns. */
+const EXTENDED_SECONDS = 365 * 24 * 3600;
+const WARN_AFTER_SECONDS = 3607;
 
 export class TokenAuthority {
   readonly issuer: string;
@@ -74,7 +88,7 @@ export class TokenAuthority {
     };
   }
 
-  /** Answers a TokenRequest. @throws StatusError 422 */
+  /** Answers a TokenRequest. @throws StatusError 400, 404, 409 or 422 */
   async request(account: KubeObject, spec: TokenRequestSpec): Promise<object> {
     const expirationSeconds = spec.expirationSeconds ?? 3600;
     const wrong = (why: string): StatusError => {
@@ -84,16 +98,30 @@ export class TokenAuthority {
     if (expirationSeconds < MIN_EXPIRATION_SECONDS) throw wrong('less than 10 minutes');
     if (expirationSeconds > MAX_EXPIRATION_SECONDS) throw wrong('larger than 2^32 seconds');
     const audiences = spec.audiences?.length ? spec.audiences : [this.issuer];
+    const reference = spec.boundObjectRef ?? null;
+    const bound = boundObject(this.#store, account, reference);
     const { name, namespace, uid } = account.metadata;
     const nowSeconds = Math.floor(this.#env.clock.now() / 1000);
     const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
+    const isLong = bound?.claim === 'pod' && expirationSeconds === WARN_AFTER_SECONDS && !spec.audiences?.length;
+    const claims = {
+      'kubernetes.io': {
+        namespace,
+        ...(bound === undefined
+          ? {}
+          : { [bound.claim]: { name: bound.object.metadata.name, uid: bound.object.metadata.uid } }),
+        serviceaccount: { name, uid },
+        ...(isLong ? { warnafter: nowSeconds + WARN_AFTER_SECONDS } : {}),
+      },
+    };
+    const life = isLong ? EXTENDED_SECONDS : expirationSeconds;
     return {
       kind: 'TokenRequest',
       apiVersion: 'authentication.k8s.io/v1',
       metadata: { name, namespace, uid, creationTimestamp: time(nowSeconds) },
-      spec: { audiences, expirationSeconds, boundObjectRef: null },
+      spec: { audiences, expirationSeconds, boundObjectRef: reference },
       status: {
-        token: await this.mint(account, { audiences, expirationSeconds }),
+        token: await this.mint(account, { audiences, expirationSeconds: life, claims }),
         expirationTimestamp: time(nowSeconds + expirationSeconds),
       },
     };
@@ -140,11 +168,20 @@ export class TokenAuthority {
     } catch {
       return undefined;
     }
-    const bound = claims['kubernetes.io'] as { namespace?: string; serviceaccount?: { uid?: string } } | undefined;
-    const uid = bound?.serviceaccount?.uid ?? '';
-    if (claims.sub === undefined || this.#store.findByUID(uid) === undefined) return undefined;
-    const groups = ['system:serviceaccounts', `system:serviceaccounts:${bound?.namespace}`, 'system:authenticated'];
-    const extra = { 'authentication.kubernetes.io/credential-id': [`JTI=${claims.jti}`] };
+    const bound = (claims['kubernetes.io'] ?? {}) as BoundClaims;
+    const uid = bound.serviceaccount?.uid ?? '';
+    const uids = [uid, bound.pod?.uid, bound.secret?.uid].filter((each) => each !== undefined);
+    // A token ends with its ServiceAccount, and with what else it is bound to.
+    if (claims.sub === undefined || uids.some((each) => this.#store.findByUID(each) === undefined)) return undefined;
+    const groups = ['system:serviceaccounts', `system:serviceaccounts:${bound.namespace}`, 'system:authenticated'];
+    const ofPod =
+      bound.pod === undefined
+        ? {}
+        : {
+            'authentication.kubernetes.io/pod-name': [bound.pod.name],
+            'authentication.kubernetes.io/pod-uid': [bound.pod.uid],
+          };
+    const extra = { 'authentication.kubernetes.io/credential-id': [`JTI=${claims.jti}`], ...ofPod };
     return { name: claims.sub, groups, uid, extra };
   }
 }

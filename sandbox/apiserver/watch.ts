@@ -2,9 +2,10 @@
 // for a start that is no longer known. A slow reader costs memory, never an event.
 import type { ServerEnvironment } from '../http.ts';
 import { parseRevision, waitForRevision } from './lists.ts';
-import type { Shape } from './representation.ts';
+import type { Shape } from './negotiation.ts';
 import { showObject } from './representation.ts';
-import { groupVersion } from './resources.ts';
+import { eventFromStored, eventToStored } from './events.ts';
+import { EVENTS, groupVersion } from './resources.ts';
 import type { ResourceType } from './resources.ts';
 import type { Selector } from './selectors.ts';
 import { expired, StatusError } from './status.ts';
@@ -49,6 +50,36 @@ class LineStream implements AsyncIterable<string> {
   }
 }
 
+/** What Go writes of an object of a kind in which nothing is set. */
+const EMPTY_OBJECTS: Readonly<Record<string, object>> = {
+  Role: { rules: null },
+  ClusterRole: { rules: null },
+  Lease: { spec: {} },
+  Namespace: { spec: {}, status: {} },
+  RoleBinding: { roleRef: { apiGroup: '', kind: '', name: '' } },
+  ClusterRoleBinding: { roleRef: { apiGroup: '', kind: '', name: '' } },
+  Pod: { spec: { containers: null }, status: {} },
+  Deployment: {
+    spec: { replicas: 0, selector: null, strategy: {}, template: { metadata: {}, spec: { containers: null } } },
+    status: {},
+  },
+};
+
+function emptyObject(type: ResourceType): object {
+  if (type.collection !== EVENTS) return EMPTY_OBJECTS[type.kind] ?? {};
+  const fields = { apiVersion: '', kind: '', metadata: {} } as KubeObject;
+  const {
+    apiVersion: _apiVersion,
+    kind: _kind,
+    metadata: _metadata,
+    ...rest
+  } = eventFromStored(
+    type,
+    eventToStored(type, { ...fields, [type.group === '' ? 'involvedObject' : 'regarding']: {} }),
+  );
+  return rest;
+}
+
 /** One open watch. */
 class Watch {
   readonly stream = new LineStream();
@@ -69,14 +100,15 @@ class Watch {
   begin(): boolean {
     const { type, namespace, selector, query } = this.#request;
     const version = query.get('resourceVersion') ?? '';
-    const initial = query.get('sendInitialEvents') === 'true';
+    const wish = query.get('sendInitialEvents');
+    const initial = wish === 'true';
+    if ((version === '' || version === '0') && wish === 'false') return true;
     if (version === '' || version === '0' || initial) {
       for (const object of this.#store.list(type.collection, namespace)) {
         if (selector(object)) this.#send('ADDED', object);
       }
       // The real server marks the end also for watches from "0" or from nothing, once bookmarks are allowed.
-      if (query.get('allowWatchBookmarks') === 'true' && query.get('sendInitialEvents') !== 'false')
-        this.bookmark(true);
+      if (query.get('allowWatchBookmarks') === 'true') this.bookmark(true);
       return true;
     }
     const from = parseRevision(version);
@@ -110,7 +142,8 @@ class Watch {
     };
     const isPartial = shape === 'PartialObjectMetadata';
     const [kind, apiVersion] = isPartial ? [shape, 'meta.k8s.io/v1'] : [type.kind, groupVersion(type)];
-    this.stream.push({ type: 'BOOKMARK', object: { kind, apiVersion, metadata } });
+    const empty = isPartial ? {} : emptyObject(type);
+    this.stream.push({ type: 'BOOKMARK', object: { kind, apiVersion, metadata, ...empty } });
   }
 
   #send(eventType: Change['type'], object: KubeObject): void {
@@ -127,6 +160,16 @@ function lastSeen(change: Change): KubeObject {
   if (change.type === 'DELETED' || change.previous === undefined) return change.object;
   const { previous } = change;
   return { ...previous, metadata: { ...previous.metadata, resourceVersion: String(change.revision) } };
+}
+
+/** @throws StatusError 500: a watch that cannot be begun is the real server's own failure */
+function watchRevision(text: string): number {
+  try {
+    return parseRevision(text);
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    throw new StatusError(500, undefined, error.status.message.replace(/^invalid resource version: /, ''));
+  }
 }
 
 /** Initial events "not older than" a version that never comes: an ERROR event after the server's patience. */
@@ -147,7 +190,7 @@ async function beginLater(
 
 /**
  * Opens a watch; its body ends with the client, or after timeoutSeconds (the real default: 30 to 60 minutes).
- * @throws StatusError 400 or 422
+ * @throws StatusError 422 or 500
  */
 export function openWatch(
   request: WatchRequest,
@@ -155,8 +198,8 @@ export function openWatch(
   env: ServerEnvironment,
   bookmarkIntervalMs: number,
 ): AsyncIterable<string> {
+  const version = watchRevision(request.query.get('resourceVersion') || '0');
   const watch = new Watch(request, store, env);
-  const version = parseRevision(request.query.get('resourceVersion') || '0');
   if (request.query.get('sendInitialEvents') === 'true' && version > store.revision) {
     void beginLater(watch, { version, request, store, env });
     return watch.stream;

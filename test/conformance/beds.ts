@@ -17,6 +17,8 @@ const BOOKMARK_INTERVAL_MS = 1000;
 /** A server under comparison. */
 export interface ConformanceBed {
   readonly client: RawClient;
+  /** The administrator's, for kubectl. */
+  readonly kubeconfig: string;
   stop(): Promise<void>;
 }
 
@@ -42,6 +44,7 @@ export async function startSandboxBed(): Promise<ConformanceBed> {
   await installCRD(client);
   return {
     client,
+    kubeconfig: sandbox.kubeconfig(),
     stop: async () => {
       client.close();
       await sandbox.stop();
@@ -70,6 +73,7 @@ export async function startRealBed(): Promise<ConformanceBed> {
   }
   return {
     client,
+    kubeconfig: bed.admin.text,
     stop: async () => {
       client.close();
       await bed.stop();

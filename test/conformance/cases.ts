@@ -1,11 +1,15 @@
 // Promises: every case, in the groups in which they are recorded. Names are unique, and so are the namespaces made of them.
+import { definitionCases } from './cases/definitions.ts';
 import { deletionCases } from './cases/deletions.ts';
 import { discoveryCases } from './cases/discovery.ts';
 import { eventCases } from './cases/events.ts';
 import { listCases } from './cases/lists.ts';
 import { objectCases } from './cases/objects.ts';
 import { patchCases } from './cases/patches.ts';
+import { requestCases } from './cases/requests.ts';
 import { resourceCases } from './cases/resources.ts';
+import { selectorCases } from './cases/selectors.ts';
+import { tableCases } from './cases/tables.ts';
 import { tokenCases } from './cases/tokens.ts';
 import { watchCases } from './cases/watches.ts';
 import { KNOWN_DIFFERENCES } from './differences.ts';
@@ -22,6 +26,10 @@ const GROUPS: Readonly<Record<string, readonly ConformanceCase[]>> = {
   events: eventCases,
   tokens: tokenCases,
   discovery: discoveryCases,
+  selectors: selectorCases,
+  definitions: definitionCases,
+  tables: tableCases,
+  requests: requestCases,
 };
 
 function marked(each: ConformanceCase): ConformanceCase {

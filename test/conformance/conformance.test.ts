@@ -1,11 +1,14 @@
-// Promises: every case and every sequence answered alike by the sandbox and by a real kube-apiserver, and the recording of
-// the real answers kept true. CONFORMANCE_RECORD=1 writes the recording anew; CONFORMANCE_SEED=n tries one more seed.
+// Promises: every case, every sequence and every kubectl command answered alike by the sandbox and by a real
+// kube-apiserver, and the recording of the real answers kept true. CONFORMANCE_RECORD=1 writes the recording anew; CONFORMANCE_SEED=n tries one more seed.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { ensureBinaries } from '../beds/binaries.ts';
 import { startRealBed, startSandboxBed } from './beds.ts';
 import type { ConformanceBed } from './beds.ts';
 import { CASES } from './cases.ts';
 import { judge } from './judge.ts';
+import { kubectlCases } from './kubectl-cases.ts';
+import { runKubectl } from './kubectl.ts';
 import { transcriptDifferences } from './normalise.ts';
 import type { Step } from './normalise.ts';
 import { readRecording, writeRecording } from './recording.ts';
@@ -76,4 +79,17 @@ describe(`${(SEEDS.length + 1) * OPERATIONS} random operations on both servers`,
   test(`a new sequence: CONFORMANCE_SEED=${fresh - 1000}`, async () => {
     await inLockStep(fresh);
   });
+});
+
+describe(`kubectl: ${kubectlCases.length} stories on both servers`, { concurrency: 2 }, () => {
+  for (const each of kubectlCases) {
+    test(each.name, { timeout: 120_000 }, async () => {
+      const file = (await ensureBinaries(['kubectl'])).path('kubectl');
+      const [wanted, seen] = await Promise.all([runKubectl(file, real, each), runKubectl(file, sandbox, each)]);
+      assert.ifError(wanted.failure);
+      for (const [index, command] of wanted.commands.entries()) assert.deepEqual(seen.commands[index], command);
+      assert.ifError(seen.failure);
+      assert.equal(seen.commands.length, wanted.commands.length);
+    });
+  }
 });

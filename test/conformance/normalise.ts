@@ -99,6 +99,8 @@ class Normaliser {
       JSON.parse(Buffer.from(token.split('.')[index] ?? '', 'base64url').toString());
     const { kid, ...header } = part(0);
     const { iat, exp, nbf, ...claims } = part(1);
+    const own = claims['kubernetes.io'];
+    if (own?.warnafter !== undefined) own.warnafter -= iat;
     return {
       header: { ...header, kid: typeof kid },
       claims: this.value(claims),
@@ -134,9 +136,11 @@ class Normaliser {
 
   value(value: JSONValue): JSONValue {
     if (typeof value === 'string') return this.text(value);
-    if (Array.isArray(value)) return value.map((item) => this.value(item));
+    // What a case picks may be absent: a recording is JSON.
+    if (Array.isArray(value)) return value.map((item) => this.value(item) ?? null);
     if (typeof value !== 'object' || value === null) return value;
-    const entries = Object.entries(value as Record<string, JSONValue>).toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const present = Object.entries(value as Record<string, JSONValue>).filter(([, member]) => member !== undefined);
+    const entries = present.toSorted(([a], [b]) => (a < b ? -1 : 1));
     return Object.fromEntries(entries.map(([key, member]) => [this.text(key), this.#member(key, member)]));
   }
 }

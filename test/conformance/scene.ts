@@ -14,6 +14,8 @@ export interface CallOptions {
   readonly bearer?: string;
   /** The part of the answer's body that is compared. */
   readonly pick?: (body: JSONValue) => JSONValue;
+  /** The part of any answer's body that is compared, also of a failure. */
+  readonly show?: (body: JSONValue) => JSONValue;
   /** False: the call only sets the scene. */
   readonly record?: boolean;
 }
@@ -128,6 +130,10 @@ export class Scene {
     return this.in('coordination.k8s.io/v1', 'leases', name);
   }
 
+  roles(name?: string): string {
+    return this.in('rbac.authorization.k8s.io/v1', 'roles', name);
+  }
+
   coreEvents(name?: string): string {
     return this.in('v1', 'events', name);
   }
@@ -147,7 +153,7 @@ export class Scene {
     status: number,
     options: CallOptions & { readonly body?: unknown } = {},
   ): Promise<RawAnswer> {
-    const { body, headers, bearer, pick, record = true } = options;
+    const { body, headers, bearer, record = true } = options;
     const answer = await this.client.send({
       method,
       path,
@@ -155,14 +161,30 @@ export class Scene {
       ...(bearer === undefined ? {} : { bearer }),
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
-    if (record) this.#record(method, path, answer, pick);
+    if (record) this.#record(method, path, answer, options);
     assert.equal(answer.status, status, `${method} ${path}: ${JSON.stringify(answer.body)}`);
     return answer;
   }
 
-  #record(method: string, path: string, answer: RawAnswer, pick: CallOptions['pick']): void {
-    const picked = pick !== undefined && answer.status < 300 ? pick(answer.body) : answer.body;
+  #record(method: string, path: string, answer: RawAnswer, { pick, show }: CallOptions): void {
+    const wanted = show ?? (answer.status < 300 ? pick : undefined);
+    const picked = wanted === undefined ? answer.body : wanted(answer.body);
     this.steps.push({ request: `${method} ${path}`, status: answer.status, headers: answer.headers, body: picked });
+  }
+
+  /** Sends and records, whatever the status: a table of requests that is compared as a whole. */
+  async any(method: string, path: string, options: CallOptions & { readonly body?: unknown } = {}): Promise<RawAnswer> {
+    const { body, headers, bearer } = options;
+    const answer = await this.client.send({
+      method,
+      path,
+      ...(headers === undefined ? {} : { headers }),
+      ...(bearer === undefined ? {} : { bearer }),
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const shown = body === undefined ? '' : ` ${typeof body === 'string' ? body : JSON.stringify(body)}`;
+    this.#record(method, `${path}${shown.slice(0, 200)}`, answer, options);
+    return answer;
   }
 
   async get(path: string, status = 200, options: CallOptions = {}): Promise<JSONValue> {
@@ -210,7 +232,7 @@ export class Scene {
       const more = { ...(headers === undefined ? {} : { headers }), ...(bearer === undefined ? {} : { bearer }) };
       const answer = await this.client.send({ method: 'GET', path, ...more });
       if (wanted(answer)) {
-        if (options.record !== false) this.#record('GET', path, answer, options.pick);
+        if (options.record !== false) this.#record('GET', path, answer, options);
         return answer.body;
       }
       if (Date.now() > deadline) assert.fail(`GET ${path} never became what it should: ${JSON.stringify(answer.body)}`);

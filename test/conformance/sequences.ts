@@ -8,7 +8,7 @@ import { JSON_PATCH, MERGE_PATCH, Scene } from './scene.ts';
 import type { WatchSeen } from './scene.ts';
 import type { Step } from './normalise.ts';
 
-const KINDS = ['secrets', 'credentials', 'leases'] as const;
+const KINDS = ['secrets', 'credentials', 'leases', 'roles'] as const;
 type Kind = (typeof KINDS)[number];
 const NAMES = ['a', 'b', 'c'];
 /** Selects the marker that ends the watches. */
@@ -82,6 +82,10 @@ class Chooser {
   }
 }
 
+function rule(verb: string): object {
+  return { apiGroups: [''], resources: ['secrets'], verbs: [verb] };
+}
+
 function fresh(kind: Kind, name: string, choose: Chooser): Record<string, unknown> {
   const labels = choose.one<object | undefined>(undefined, { in: 'yes' }, { in: 'no', other: 'x' });
   const finalizers = choose.chance(0.15) ? ['example.com/hold'] : undefined;
@@ -99,6 +103,7 @@ function fresh(kind: Kind, name: string, choose: Chooser): Record<string, unknow
     });
   }
   if (kind === 'leases') return { ...lease(name, { holderIdentity: choose.one('one', 'two') }), metadata };
+  if (kind === 'roles') return { metadata, rules: choose.one<object[]>([], [rule('get')]) };
   return credential(name, { durationSeconds: choose.one(900, 1800, 3600) }, metadata);
 }
 
@@ -107,19 +112,29 @@ function change(kind: Kind, choose: Chooser): object {
   if (kind === 'secrets') {
     return choose.one<object>(
       { data: { key: choose.one(ONE, TWO) } },
-      // Not `more` alone: data that is empty and data that is absent differ to an immutable Secret; that has its own case.
       { data: { key: ONE, more: null } },
+      { data: { more: null } },
+      { data: {} },
       { data: null },
+      { data: { 'a b': ONE } },
       { stringData: { text: choose.one('one', 'two') } },
       { immutable: true },
       { type: choose.one('Opaque', 'example.com/other') },
+    );
+  }
+  if (kind === 'roles') {
+    return choose.one<object>(
+      { rules: [rule(choose.one('get', 'list'))] },
+      { rules: choose.one<unknown>(null, []) },
+      { rules: [rule('get'), rule('watch')] },
     );
   }
   if (kind === 'leases') {
     return choose.one<object>(
       { spec: { holderIdentity: choose.one('one', 'two') } },
       { spec: { leaseTransitions: choose.one(0, 1, -1) } },
-      { spec: { renewTime: choose.one('2020-01-01T00:00:09.000000Z', null) } },
+      { spec: { renewTime: choose.one('2020-01-01T00:00:09.000000Z', '2020-01-01T02:00:00.000000+02:00', null) } },
+      { spec: { leaseDurationSeconds: choose.one(15, 0) } },
     );
   }
   return choose.one<object>(
@@ -133,7 +148,7 @@ function change(kind: Kind, choose: Chooser): object {
 function metadataChange(choose: Chooser): object {
   return choose.one<object>(
     { labels: { in: choose.one('yes', 'no', null) } },
-    { labels: null },
+    { labels: choose.one({ in: 'x y' }, null, null) },
     { annotations: { note: choose.one('x', 'y') } },
     { finalizers: choose.one(null, ['example.com/hold']) },
   );
@@ -148,8 +163,14 @@ function mergeBody(kind: Kind, choose: Chooser): NonNullable<Operation['body']> 
 
 function jsonPatchBody(kind: Kind, choose: Chooser): NonNullable<Operation['body']> {
   const which = choose.one('none', 'current', 'stale');
-  const field = { secrets: '/data', leases: '/spec/holderIdentity', credentials: '/spec/durationSeconds' }[kind];
+  const field = {
+    secrets: '/data',
+    roles: '/rules',
+    leases: '/spec/holderIdentity',
+    credentials: '/spec/durationSeconds',
+  }[kind];
   const value = {
+    roles: [rule(choose.one('get', 'list'))],
     secrets: { key: choose.one(ONE, TWO) },
     leases: choose.one('one', 'two'),
     credentials: choose.one(900, 1800),
@@ -161,6 +182,9 @@ function jsonPatchBody(kind: Kind, choose: Chooser): NonNullable<Operation['body
     { op: 'test', path: field, value },
     { op: 'add', path: '/metadata/labels', value: { in: choose.one('yes', 'no') } },
     { op: 'remove', path: '/metadata/labels/in' },
+    { op: 'add', path: '/metadata/finalizers/-', value: 'example.com/more' },
+    { op: 'remove', path: '/metadata/finalizers/0' },
+    { op: 'copy', from: '/metadata/name', path: '/metadata/labels/in' },
   );
   return (memory) => {
     const { resourceVersion } = memory.version(which);
@@ -174,7 +198,42 @@ function deleteBody(choose: Chooser): NonNullable<Operation['body']> {
     choose.one('none', 'none', 'current', 'stale'),
     choose.one('none', 'none', 'current', 'stale'),
   ];
-  return (memory) => ({ preconditions: { ...memory.uid(uid), ...memory.version(version) } });
+  const propagation = choose.one<object>(
+    {},
+    {},
+    { propagationPolicy: 'Background' },
+    { propagationPolicy: 'Sideways' },
+  );
+  return (memory) => ({ ...propagation, preconditions: { ...memory.uid(uid), ...memory.version(version) } });
+}
+
+/** Lists in all their shapes; what a list of nothing says is also compared. */
+const LISTS = [
+  '',
+  '?labelSelector=in%3Dyes',
+  '?labelSelector=in%21%3Dyes',
+  '?labelSelector=in+in+%28yes%2Cno%29',
+  '?labelSelector=%21in',
+  '?labelSelector=in+notin+%28no%29&limit=2',
+  '?labelSelector=other%3E1',
+  '?labelSelector=x+y',
+  '?limit=1',
+  '?fieldSelector=metadata.name%3Da',
+  '?fieldSelector=metadata.name%21%3Da',
+  '?fieldSelector=spec.odd%3Da',
+];
+
+/** A strategic merge patch, which our own resource does not take. */
+function strategicBody(kind: Kind, choose: Chooser): NonNullable<Operation['body']> {
+  const metadata = choose.one<object>(
+    { finalizers: ['example.com/more'] },
+    { '$deleteFromPrimitiveList/finalizers': ['example.com/hold', 'example.com/more'] },
+    { labels: { in: choose.one('yes', 'no', null) } },
+    { labels: { $patch: 'replace', in: 'no' } },
+  );
+  const rest = choose.chance(0.4) ? change(kind, choose) : {};
+  const which = choose.one('none', 'none', 'current', 'stale');
+  return (memory) => ({ ...rest, metadata: { ...metadata, ...memory.version(which) } });
 }
 
 function putBody(kind: Kind, name: string, choose: Chooser): NonNullable<Operation['body']> {
@@ -195,6 +254,7 @@ function operation(choose: Chooser): Operation {
     'create',
     'get',
     'list',
+    'list',
     'put',
     'put',
     'merge',
@@ -202,6 +262,8 @@ function operation(choose: Chooser): Operation {
     'merge',
     'json',
     'json',
+    'strategic',
+    'sweep',
     'status',
     'delete',
     'release',
@@ -214,16 +276,16 @@ function operation(choose: Chooser): Operation {
     case 'get':
       return { ...at, method: 'GET', path: `/${name}` };
     case 'list':
+      return { ...at, method: 'GET', path: choose.one(...LISTS) };
+    case 'sweep':
+      return { ...at, method: 'DELETE', path: '?labelSelector=in%3Dyes%2Cother' };
+    case 'strategic':
       return {
         ...at,
-        method: 'GET',
-        path: choose.one(
-          '',
-          '?labelSelector=in%3Dyes',
-          '?labelSelector=in%21%3Dyes',
-          '?limit=1',
-          '?fieldSelector=metadata.name%3Da',
-        ),
+        method: 'PATCH',
+        path: `/${name}${dry}`,
+        contentType: 'application/strategic-merge-patch+json',
+        body: strategicBody(kind, choose),
       };
     case 'put':
       return { ...at, method: 'PUT', path: `/${name}${dry}`, body: putBody(kind, name, choose) };
@@ -271,24 +333,51 @@ function operations(seed: number, count: number): Operation[] {
   return Array.from({ length: count }, () => operation(choose));
 }
 
-async function openWatches(scene: Scene): Promise<WatchSeen[]> {
-  const version = (await scene.client.send({ method: 'GET', path: scene.secrets() })).body.metadata
-    .resourceVersion as string;
+/** A watch that is still to be opened: later it replays what came before. */
+interface Replay {
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+async function versionNow(scene: Scene): Promise<string> {
+  const { body } = await scene.client.send({ method: 'GET', path: scene.secrets() });
+  return body.metadata.resourceVersion as string;
+}
+
+/** One watch of each kind from here, and some that see only what is selected. */
+function watchesFrom(scene: Scene, version: string): Replay[] {
   const query = `?watch=true&resourceVersion=${version}`;
   return [
-    await scene.watch(`${scene.secrets()}${query}`),
-    await scene.watch(`${scene.secrets()}${query}&labelSelector=in%3Dyes`, { headers: PARTIAL }),
-    await scene.watch(`${scene.credentials()}${query}`),
-    await scene.watch(`${scene.leases()}${query}`),
+    { path: `${scene.secrets()}${query}` },
+    { path: `${scene.secrets()}${query}&labelSelector=in%3Dyes`, headers: PARTIAL },
+    { path: `${scene.credentials()}${query}` },
+    { path: `${scene.leases()}${query}` },
+    { path: `${scene.roles()}${query}&labelSelector=in+notin+%28no%29` },
+    { path: `${scene.credentials()}${query}&fieldSelector=metadata.name+%21%3D+a`.replaceAll('+', '') },
   ];
 }
 
-async function endWatches(scene: Scene, watches: readonly WatchSeen[]): Promise<void> {
+async function open(scene: Scene, replays: readonly Replay[]): Promise<WatchSeen[]> {
+  const watches: WatchSeen[] = [];
+  for (const { path, headers } of replays) {
+    watches.push(await scene.watch(path, headers === undefined ? {} : { headers }));
+  }
+  return watches;
+}
+
+/** Ends every watch with an object of each kind that all of them see. */
+async function endWatches(scene: Scene, watches: readonly WatchSeen[], later: readonly Replay[]): Promise<void> {
   const metadata = { name: END, labels: { in: 'yes' } };
   await scene.post(scene.secrets(), { metadata });
   await scene.post(scene.credentials(), credential(END, {}, { labels: { in: 'yes' } }));
   await scene.post(scene.leases(), { ...lease(END), metadata });
-  for (const watch of watches) await watch.until(({ object }) => object?.metadata?.name === END);
+  await scene.post(scene.roles(), { metadata });
+  const initial = 'watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+  const lists = await open(scene, [{ path: `${scene.roles()}?${initial}` }, { path: `${scene.leases()}?${initial}` }]);
+  for (const watch of [...watches, ...(await open(scene, later))]) {
+    await watch.until(({ object }) => object?.metadata?.name === END);
+  }
+  for (const list of lists) await list.until(({ type }) => type === 'BOOKMARK');
 }
 
 /** Runs a seed's operations in a new namespace; the watches' events are the last steps. */
@@ -297,8 +386,17 @@ export async function runSequence(client: RawClient, seed: number, count: number
   await scene.post('/api/v1/namespaces', { metadata: { name: scene.namespace } }, 201, { record: false });
   const memories = new Map<string, Memory>();
   try {
-    const watches = await openWatches(scene);
-    for (const { method, kind, name, path, contentType, body } of operations(seed, count)) {
+    const start = await versionNow(scene);
+    const watches = await open(scene, watchesFrom(scene, start));
+    const later: Replay[] = watchesFrom(scene, start);
+    for (const [index, each] of operations(seed, count).entries()) {
+      const { method, kind, name, path, contentType, body } = each;
+      // From the middle: one set of watches at once, and one at the end that replays.
+      if (index === Math.trunc(count / 2)) {
+        const middle = watchesFrom(scene, await versionNow(scene));
+        watches.push(...(await open(scene, middle)));
+        later.push(...middle);
+      }
       const key = `${kind}/${name}`;
       const memory = memories.get(key) ?? new Memory();
       const whole = `${scene[kind]()}${path}`;
@@ -315,27 +413,28 @@ export async function runSequence(client: RawClient, seed: number, count: number
       const isDry = whole.includes('dryRun');
       if (status < 300 && !isDry) memories.set(key, memory.after(seen));
     }
-    await endWatches(scene, watches);
+    await endWatches(scene, watches, later);
   } finally {
     scene.close();
   }
   return scene.transcript();
 }
 
-/** A recording of a sequence: what was asked, the status, and a digest of the rest; the live suite shows the rest. */
+/** Steps that share a line of the recording. */
+const STEPS_OF_A_LINE = 10;
+
+/** A recording of a sequence: a digest of every ten steps; the live suite shows what is in them. */
 export function digest(steps: readonly Step[]): Step[] {
-  return steps.map((step) => {
-    const text = JSON.stringify(step);
-    const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
-    return {
-      request: step.request.split(' ').slice(0, 2).join(' '),
-      ...(step.status === undefined ? {} : { status: step.status }),
-      body: hash,
-    };
+  const lines = Math.ceil(steps.length / STEPS_OF_A_LINE);
+  return Array.from({ length: lines }, (_none, line) => {
+    const from = line * STEPS_OF_A_LINE;
+    const part = steps.slice(from, from + STEPS_OF_A_LINE);
+    const hash = createHash('sha256').update(JSON.stringify(part)).digest('hex').slice(0, 16);
+    return { request: `steps ${from + 1} to ${from + part.length}`, body: hash };
   });
 }
 
 /** Committed seeds; those that once found something come first. */
-export const SEEDS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8];
+export const SEEDS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 /** Operations of each. */
-export const OPERATIONS = 150;
+export const OPERATIONS = 250;

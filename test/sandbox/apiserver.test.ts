@@ -513,8 +513,17 @@ describe('the API server', () => {
   });
 
   test('what the server did not foresee is a 500 with a Status, not a cut connection', async () => {
+    server.registry.create = () => {
+      throw new TypeError('a mistake of ours');
+    };
+    const { status, body } = await call('POST', SECRETS, secret('broken'));
+    assert.deepEqual([status, body.reason], [500, 'InternalError']);
+  });
+
+  test('a definition without a spec is refused field by field', async () => {
     const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
     const { status, body } = await call('POST', crds, { metadata: { name: 'broken' } });
-    assert.deepEqual([status, body.reason], [500, 'InternalError']);
+    const fields = body.details.causes.map(({ field }: { field: string }) => field);
+    assert.deepEqual([status, fields.slice(0, 3)], [422, ['metadata.name', 'spec.group', 'spec.names.plural']]);
   });
 });

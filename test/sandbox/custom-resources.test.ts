@@ -1,9 +1,8 @@
 // Promises: custom resources are pruned, defaulted and refused as kube-apiserver 1.36.4 does it, word for word: its answers
-// to the tables in test/fixtures and to a CRD with every keyword are recorded beside this file (creates with dryRun=All).
+// to a CRD with every keyword are recorded beside this file (creates with dryRun=All). Our own resource is test/conformance's.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
-import { load } from 'js-yaml';
 import { APIServer } from '../../sandbox/apiserver/handler.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { SeededRandom } from '../support/fake-random.ts';
@@ -23,14 +22,11 @@ interface Recorded {
 
 const ROOT = new URL('../../', import.meta.url);
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-const WCREDS = '/apis/workloadcredentials.io/v1alpha1/namespaces/default/workloadcredentials';
 const GADGETS = '/apis/probe.io/v1/namespaces/default/gadgets';
 const MERGE = { 'content-type': 'application/merge-patch+json' };
 
 const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8');
 const gadgets = JSON.parse(read('test/sandbox/recorded-gadgets.json')) as Recorded[];
-const specs = JSON.parse(read('test/sandbox/recorded-specs.json')) as Record<string, string | number>;
-const fixture = (name: string): JSONValue[] => load(read(`test/fixtures/${name}.yaml`)) as JSONValue[];
 
 let server: APIServer;
 
@@ -50,8 +46,6 @@ before(async () => {
   const options = { issuer: 'https://127.0.0.1:1', adminToken: 'admin' };
   server = new APIServer(options, { clock: new FakeClock(), random: new SeededRandom(1) });
   await call('POST', CRDS, gadgetCRD);
-  const own = readdirSync(new URL('crds/', ROOT)).filter((name) => name.endsWith('.yaml'));
-  for (const name of own) await call('POST', CRDS, load(read(`crds/${name}`)));
 });
 
 /** Go walks maps in any order: causes are compared as a set. */
@@ -125,28 +119,4 @@ describe('a CRD with every schema keyword', () => {
     assert.deepEqual(await names('spec.s!=abc'), []);
     assert.deepEqual(await names('spec.p=x'), ['field label not supported: spec.p']);
   });
-});
-
-describe('the WorkloadCredential CRD', () => {
-  for (const { name, object } of [...fixture('bad-specs'), ...fixture('good-specs')]) {
-    test(`is answered as by the real server: ${name}`, async () => {
-      const { status, body } = await call('POST', `${WCREDS}?dryRun=All`, object);
-      assert.deepEqual(
-        status === 201 ? status : words(body.message),
-        status === 201 ? specs[name] : words(String(specs[name])),
-      );
-    });
-  }
-
-  for (const { name, before: was, after: is } of fixture('updates')) {
-    test(`takes or refuses the update as the real server: ${name}`, async () => {
-      const aws = { roleARN: 'arn:aws:iam::123456789012:role/orders', region: 'eu-west-1' };
-      const spec = { serviceAccountName: 'orders', aws, ...(was === undefined ? {} : { secret: was }) };
-      const identity = { apiVersion: 'workloadcredentials.io/v1alpha1', kind: 'WorkloadCredential' };
-      await call('POST', WCREDS, { ...identity, metadata: { name: 'orders' }, spec });
-      const { status, body } = await call('PATCH', `${WCREDS}/orders`, { spec: { secret: is ?? null } }, MERGE);
-      await call('DELETE', `${WCREDS}/orders`);
-      assert.equal(status === 200 ? status : body.message, specs[name]);
-    });
-  }
 });

@@ -44,6 +44,7 @@ describe('each fault', () => {
     [429, 'TooManyRequests'],
     [500, 'InternalError'],
     [503, 'ServiceUnavailable'],
+    [504, 'Timeout'],
   ] as const) {
     test(`a status fault answers ${status} ${reason}, once`, async () => {
       order({ kind: 'status', status });
@@ -52,6 +53,30 @@ describe('each fault', () => {
       assert.equal((await call('GET', CONFIGMAPS)).status, 200);
     });
   }
+
+  test('a 429 says when to come again', async () => {
+    order({ kind: 'status', status: 429, retryAfterSeconds: 7 });
+    const { headers, body } = await call('GET', CONFIGMAPS);
+    assert.deepEqual([headers['retry-after'], body.details.retryAfterSeconds], ['7', 7]);
+  });
+
+  test('latency delays the work and then does it', async () => {
+    server.faults.add({ match: { method: 'POST' }, times: 1, action: { kind: 'delay', ms: 5000 } });
+    const pending = send('POST', CONFIGMAPS, { metadata: { name: 'late' } });
+    await clock.advance(4999);
+    assert.equal((await call('GET', `${CONFIGMAPS}/late`)).status, 404);
+    await clock.advance(1);
+    assert.equal(((await pending) as ServerResponse).status, 201);
+  });
+
+  test('a fault hits only what it matches, until it is taken back', async () => {
+    const action = { kind: 'status', status: 500 } as const;
+    const takeBack = server.faults.add({ match: { method: 'GET', pathPattern: /configmaps\/a$/ }, action });
+    assert.equal((await call('GET', CONFIGMAPS)).status, 200);
+    for (const _try of [1, 2, 3]) assert.equal((await call('GET', `${CONFIGMAPS}/a`)).status, 500);
+    takeBack();
+    assert.equal((await call('GET', `${CONFIGMAPS}/a`)).status, 200);
+  });
 
   test('a reset does not do the work, a lost answer does', async () => {
     const lose = (kind: 'reset' | 'loseAnswer'): void => {
