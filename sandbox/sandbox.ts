@@ -1,4 +1,4 @@
-// Promises: the whole sandbox in one call: a Kubernetes API server over TLS and an AWS STS that verifies its tokens, on
+// Promises: the whole sandbox in one call: a Kubernetes API server over TLS and the STS of three clouds that verify its tokens, on
 // loopback ports that the system chooses, and everything that a test or the demo needs to set a scene and to look behind it.
 // No process is started and nothing outside memory is written, except a kubeconfig where one is asked for.
 import { writeFile } from 'node:fs/promises';
@@ -11,10 +11,11 @@ import { APIServer } from './apiserver/handler.ts';
 import type { KubeObject } from './apiserver/store.ts';
 import type { ServerOutcome, ServerRequest } from './http.ts';
 import { listen } from './listener.ts';
-import type { Listener } from './listener.ts';
-import { AWSSecurityTokenService } from './sts/aws.ts';
-import type { CallLogEntry, IssuedCredential, Switches } from './sts/aws.ts';
-import type { TrustPolicy } from './sts/trust-policy.ts';
+import { startSecurityTokenServices } from './sts/servers.ts';
+import type { SecurityTokenServices } from './sts/servers.ts';
+
+export { trustPolicy } from './sts/servers.ts';
+export type { RunningService, SandboxRole } from './sts/servers.ts';
 
 /** How to start. */
 export interface SandboxOptions {
@@ -30,17 +31,10 @@ export interface SandboxOptions {
   readonly rbac?: boolean;
   /** The API server's port; by default the system chooses. */
   readonly port?: number;
-  /** What the OIDC provider accepts; default `sts.amazonaws.com`. */
+  /** What the OIDC providers of all three clouds accept; by default each the audience that its cloud documents. */
   readonly clientIDs?: readonly string[];
-}
-
-/** A role for addRole: who may assume it is said by a policy or by subjects. */
-export interface SandboxRole {
-  readonly arn: string;
-  /** `system:serviceaccount:NAMESPACE:NAME`, with IAM's wildcards; makes the usual trust policy. Without it, every ServiceAccount. */
-  readonly subject?: string;
-  readonly trustPolicy?: TrustPolicy;
-  readonly maxSessionDurationSeconds?: number;
+  /** The namespace that kubectl takes where none is named; default `default`. */
+  readonly namespace?: string;
 }
 
 /** A running sandbox. */
@@ -62,44 +56,17 @@ export interface Sandbox {
     name: string,
     options?: { audiences?: string[]; expirationSeconds?: number },
   ): Promise<string>;
-  readonly aws: {
-    readonly url: URL;
-    readonly service: AWSSecurityTokenService;
-    addRole(role: SandboxRole): void;
-    readonly switches: Switches;
-    readonly calls: readonly CallLogEntry[];
-    readonly issued: readonly IssuedCredential[];
-  };
+  /** Each STS: `addRole`, `switches`, `calls`, `issued`, `url`, and `endpointOption` for the operator's --sts-endpoint. */
+  readonly aws: SecurityTokenServices['aws'];
+  readonly alibabaCloud: SecurityTokenServices['alibabaCloud'];
+  readonly volcengine: SecurityTokenServices['volcengine'];
   stop(): Promise<void>;
-}
-
-/** The audience that AWS documents for web identity. */
-const AWS_AUDIENCE = 'sts.amazonaws.com';
-
-/** The usual trust policy of IAM roles for ServiceAccounts; the audience is a client id of the OIDC provider. */
-export function trustPolicy(
-  issuer: string,
-  roleARN: string,
-  subject: string,
-  audience: string = AWS_AUDIENCE,
-): TrustPolicy {
-  const provider = issuer.replace(/^https:\/\//, '');
-  const account = roleARN.split(':')[4] ?? '';
-  return {
-    Version: '2012-10-17',
-    Statement: {
-      Effect: 'Allow',
-      Principal: { Federated: `arn:aws:iam::${account}:oidc-provider/${provider}` },
-      Action: 'sts:AssumeRoleWithWebIdentity',
-      Condition: { StringLike: { [`${provider}:sub`]: subject, [`${provider}:aud`]: audience } },
-    },
-  };
 }
 
 /** A request from within the process, as the administrator. */
 function insideRequest(method: string, target: string, adminToken: string, body?: object): ServerRequest {
   const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
-  const headers = { authorization: `Bearer ${adminToken}`, 'content-type': type, accept: 'application/json' };
+  const headers = { authorization: `Bearer ${adminToken}`, 'content-type': type, accept: 'application/json, */*' };
   const bytes = body === undefined ? new Uint8Array() : Buffer.from(JSON.stringify(body));
   return { method, target, headers, body: bytes, signal: new AbortController().signal };
 }
@@ -118,7 +85,11 @@ function pathOf(apiServer: APIServer, object: KubeObject): string {
   return `${root}/${object.apiVersion}${namespace}/${type.plural}`;
 }
 
-function kubeconfigOf(server: URL, caPEM: string, token: string): string {
+function kubeconfigOf(
+  server: URL,
+  caPEM: string,
+  { token, namespace }: Readonly<Record<'token' | 'namespace', string>>,
+) {
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
@@ -129,13 +100,13 @@ function kubeconfigOf(server: URL, caPEM: string, token: string): string {
       },
     ],
     users: [{ name: 'sandbox', user: { token } }],
-    contexts: [{ name: 'sandbox', context: { cluster: 'sandbox', user: 'sandbox', namespace: 'default' } }],
+    contexts: [{ name: 'sandbox', context: { cluster: 'sandbox', user: 'sandbox', namespace } }],
     'current-context': 'sandbox',
   };
   return `${JSON.stringify(config, undefined, 2)}\n`;
 }
 
-/** Starts both servers. The result's stop() ends them and every connection. */
+/** Starts all four servers. The result's stop() ends them and every connection. */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { clock = systemClock, random = systemRandom, stsTLS = false, maxSessionSeconds, clientIDs } = options;
   const env = { clock, random };
@@ -168,17 +139,19 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   running.apiServer = server;
   const call = async (method: string, target: string, body?: object): Promise<object> =>
     await readJSON(await server.handle(insideRequest(method, target, adminToken, body)));
-  const service = new AWSSecurityTokenService(
+  const { aws, alibabaCloud, volcengine, ...services } = await startSecurityTokenServices(
     {
       issuer,
       fetchJSON: (url) => call('GET', new URL(url).pathname),
       ...(maxSessionSeconds === undefined ? {} : { maxSessionSeconds }),
       ...(clientIDs === undefined ? {} : { clientIDs }),
+      ...(stsTLS ? { tls } : {}),
     },
     env,
   );
-  const awsListener = await listen({ handler: service.handle, ...(stsTLS ? { tls } : {}) });
-  const kubeconfig = (token = adminToken): string => kubeconfigOf(apiListener.url, authority.certificatePEM, token);
+  const { namespace: ownNamespace = 'default' } = options;
+  const kubeconfig = (token = adminToken): string =>
+    kubeconfigOf(apiListener.url, authority.certificatePEM, { token, namespace: ownNamespace });
   return {
     server: apiListener.url,
     issuer,
@@ -192,20 +165,13 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       const type = server.typeOf('v1', 'ServiceAccount');
       return server.tokens.mint(server.registry.get({ type, namespace, name }), { audiences, expirationSeconds });
     },
-    aws: {
-      url: awsListener.url,
-      service,
-      switches: service.switches,
-      calls: service.calls,
-      issued: service.issued,
-      addRole: ({ arn, subject = 'system:serviceaccount:*', maxSessionDurationSeconds, ...role }) =>
-        service.addRole({
-          arn,
-          trustPolicy: role.trustPolicy ?? trustPolicy(issuer, arn, subject, clientIDs?.[0]),
-          ...(maxSessionDurationSeconds === undefined ? {} : { maxSessionDurationSeconds }),
-        }),
+    aws,
+    alibabaCloud,
+    volcengine,
+    stop: async () => {
+      server.stop();
+      await Promise.all([apiListener.close(), services.close()]);
     },
-    stop: () => stop(server, [apiListener, awsListener]),
   };
 }
 
@@ -225,9 +191,4 @@ async function apply(
   const answer =
     stored === undefined ? await call('POST', path, object) : await call('PATCH', `${path}/${name}`, object);
   return answer as KubeObject;
-}
-
-async function stop(apiServer: APIServer, listeners: readonly Listener[]): Promise<void> {
-  apiServer.stop();
-  await Promise.all(listeners.map((listener) => listener.close()));
 }

@@ -1,169 +1,73 @@
-// Promises: AWS STS for AssumeRoleWithWebIdentity and GetCallerIdentity: tokens are really verified against their issuer's
-// published keys, trust policies really evaluated, signatures really checked, and errors have AWS's codes, statuses and,
-// where AWS publishes them, its words. One account's roles may be trusted by one issuer; no AssumeRole yet.
-import { createLocalJWKSet, decodeJwt, errors as joseErrors, jwtVerify } from 'jose';
-import type { JSONWebKeySet, JWTPayload } from 'jose';
-import { httpDate, wait, waitForAbort } from '../http.ts';
-import type { ServerEnvironment, ServerOutcome, ServerRequest, ServerResponse } from '../http.ts';
-import { amzDateMs, isSignedWith, parseAuthorization } from './signature.ts';
-import { isTrusted } from './trust-policy.ts';
-import type { TrustPolicy } from './trust-policy.ts';
+// Promises: AWS STS (Query protocol, XML, API 2011-06-15) for AssumeRoleWithWebIdentity, AssumeRole and GetCallerIdentity: tokens
+// are really verified against their issuer's published keys, trust policies really evaluated, signatures really checked, and
+// errors have AWS's codes, statuses and, where AWS publishes them, its words. It is our own, and is itself checked by the AWS SDK.
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html . Session policies and tags are kept, not enforced.
+import type { JWTPayload } from 'jose';
+import type { ServerEnvironment, ServerRequest, ServerResponse } from '../http.ts';
+import {
+  ASSUME_ROLE_LIMITS,
+  checkConstraints,
+  elements,
+  MAX_POLICY_CHARACTERS,
+  members,
+  WEB_IDENTITY_LIMITS,
+} from './aws-query.ts';
+import type { Elements, Form } from './aws-query.ts';
+import { MAX_SKEW_MS, Refusal, SecurityTokenService } from './service.ts';
+import type { Call, ServiceOptions } from './service.ts';
+import type { IssuedCredential, SessionTag } from './sessions.ts';
+import { AWS4, basicTimeMs, isSignedWith, parseAuthorization } from './signature.ts';
+import { audiences, TokenError } from './web-identity.ts';
 
-/** A role that can be assumed. */
-export interface Role {
-  readonly arn: string;
-  readonly trustPolicy: TrustPolicy;
-  /** AWS's MaxSessionDuration, in seconds; default 3600. */
-  readonly maxSessionDurationSeconds?: number;
-}
-
-/** What everybody gets instead of an answer, until it is switched back to `none`. */
-export type SwitchMode =
-  | 'none'
-  | 'outage'
-  | 'throttle'
-  | 'hang'
-  | 'reset'
-  | 'html'
-  | 'empty200'
-  | 'hugeBody'
-  | 'pastExpiry'
-  | 'slow';
-
-/** The switches; `times` left without end when undefined. */
-export interface Switches {
-  mode: SwitchMode;
-  /** How many more calls it hits; then the mode is `none` again. */
-  times?: number | undefined;
-  /** The one action that it hits; every one when undefined. */
-  only?: string | undefined;
-  /** Caps sessions from now on, in place of AWSOptions.maxSessionSeconds. */
-  maxSessionSeconds?: number | undefined;
-  slowMs: number;
-}
-
-/** One line of the call log: nothing secret. */
-export interface CallLogEntry {
-  readonly timeMs: number;
-  readonly action: string;
-  /** `Issued`, `OK`, an AWS error code, or the switch that hit it. */
-  readonly outcome: string;
-  readonly roleARN: string;
-  readonly sessionName: string;
-  readonly requestID: string;
-}
-
-/** Credentials that were given out, kept for tests that look for leaks. */
-export interface IssuedCredential {
-  readonly accessKeyID: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken: string;
-  readonly expirationMs: number;
-  readonly roleARN: string;
-  readonly sessionName: string;
-  readonly webIdentityToken: string;
-}
+export type { CallLogEntry, Role } from './service.ts';
+export type { IssuedCredential } from './sessions.ts';
+export type { SwitchMode, Switches } from './switches.ts';
 
 /** How the service is set up. */
-export interface AWSOptions {
-  /** The issuer registered as OIDC provider in every account, and its client ids. */
-  readonly issuer: string;
-  readonly clientIDs?: readonly string[];
-  /** Fetches a JSON document of the issuer; rejects when it cannot be reached. */
-  readonly fetchJSON: (url: string) => Promise<unknown>;
-  /** Caps every session, so that a demo rotates in seconds; the answer's Expiration tells it. */
-  readonly maxSessionSeconds?: number;
-}
+export type AWSOptions = ServiceOptions;
 
-type Form = URLSearchParams;
-
-class AWSError extends Error {
-  readonly code: string;
-  readonly httpStatus: number;
-
-  constructor(code: string, httpStatus: number, message: string) {
-    super(message);
-    this.code = code;
-    this.httpStatus = httpStatus;
-  }
-}
-
+/** The audience that AWS documents for web identity. */
+export const AWS_AUDIENCE = 'sts.amazonaws.com';
 const NAMESPACE = 'https://sts.amazonaws.com/doc/2011-06-15/';
-/** Plaintext of session policies, inline and managed (IAM and STS quotas). */
-const MAX_POLICY_CHARACTERS = 2048;
-/** SigV4 requests may be this old or early. */
-const MAX_SKEW_MS = 15 * 60_000;
-const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+/** A session made by a role session: "role chaining limits your session to a maximum of one hour". */
+const MAX_CHAINED_SECONDS = 3600;
+const MAX_TAGS = 50;
+const DENIED = 'Not authorized to perform sts:AssumeRoleWithWebIdentity';
 
-function xml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+/** `aws`, `aws-cn` and so on. */
+function partitionOf(arn: string): string {
+  return arn.split(':')[1] ?? '';
 }
 
-/** Nested elements; undefined ones are left out. */
-type Elements = { readonly [name: string]: string | Elements | undefined };
-
-function elements(tree: Elements): string {
-  return Object.entries(tree)
-    .map(([name, value]) => {
-      if (value === undefined) return '';
-      return `<${name}>${typeof value === 'string' ? xml(value) : elements(value)}</${name}>`;
-    })
-    .join('');
+/** The account of a role. @throws Refusal when it is no role's ARN. */
+function accountOf(arn: string): string {
+  const account = /^arn:[\w-]+:iam::(\d{12}):role\/.+$/.exec(arn)?.[1];
+  if (account === undefined) throw new Refusal('ValidationError', 400, `${arn} is invalid`);
+  return account;
 }
 
-/** The constraint sentences of the Query protocol; `secret` values are not repeated. */
-function constraintErrors(form: Form): string[] {
-  const found: string[] = [];
-  const fail = (field: string, value: string | null, constraint: string): void => {
-    const shown = value === null ? 'null' : `'${value}'`;
-    found.push(`Value ${shown} at '${field}' failed to satisfy constraint: Member must ${constraint}`);
-  };
-  const text = (name: string, limits: { min: number; max: number; pattern?: RegExp; secret?: boolean }): void => {
-    const field = `${name.charAt(0).toLowerCase()}${name.slice(1)}`;
-    const value = form.get(name);
-    if (value === null) return fail(field, null, 'not be null');
-    const shown = limits.secret === true ? '***' : value;
-    if (value.length < limits.min) fail(field, shown, `have length greater than or equal to ${limits.min}`);
-    if (value.length > limits.max) fail(field, shown, `have length less than or equal to ${limits.max}`);
-    if (limits.pattern?.test(value) === false) {
-      fail(field, shown, `satisfy regular expression pattern: ${limits.pattern.source.slice(1, -1)}`);
-    }
-  };
-  text('RoleArn', { min: 20, max: 2048 });
-  text('RoleSessionName', { min: 2, max: 64, pattern: /^[\w+=,.@-]*$/ });
-  text('WebIdentityToken', { min: 4, max: 20_000, secret: true });
-  if (form.has('Policy')) text('Policy', { min: 1, max: MAX_POLICY_CHARACTERS });
-  const duration = form.get('DurationSeconds');
-  if (duration !== null) {
-    if (!(Number(duration) >= 900)) fail('durationSeconds', duration, 'have value greater than or equal to 900');
-    if (Number(duration) > 43_200) fail('durationSeconds', duration, 'have value less than or equal to 43200');
-  }
-  return found;
-}
-
-function validationError(found: readonly string[]): AWSError {
-  const count = found.length === 1 ? '1 validation error' : `${found.length} validation errors`;
-  return new AWSError('ValidationError', 400, `${count} detected: ${found.join('; ')}`);
+function policyARNs(form: Form): string[] {
+  return members(form, 'PolicyArns', '.arn');
 }
 
 /** The share of the session policy quota in percent. */
-function packedPolicySize(form: Form): number | undefined {
+function packedPolicySize(form: Form, tags: readonly SessionTag[]): number | undefined {
   const policy = form.get('Policy');
-  const arns = [...form].filter(([name]) => /^PolicyArns\.member\.\d+\.arn$/.test(name)).map(([, value]) => value);
-  if (arns.length > 10) throw new AWSError('ValidationError', 400, 'The number of policyArns exceeds the limit of 10.');
+  const arns = policyARNs(form);
+  if (arns.length > 10) throw new Refusal('ValidationError', 400, 'The number of policyArns exceeds the limit of 10.');
   if (policy !== null) {
     try {
       JSON.parse(policy);
     } catch {
-      throw new AWSError('MalformedPolicyDocument', 400, 'This policy contains invalid Json');
+      throw new Refusal('MalformedPolicyDocument', 400, 'This policy contains invalid Json');
     }
   }
-  const characters = (policy?.length ?? 0) + arns.join('').length;
+  const tagCharacters = tags.map(({ key, value }) => key.length + value.length).reduce((a, b) => a + b, 0);
+  const characters = (policy?.length ?? 0) + arns.join('').length + tagCharacters;
   if (characters === 0) return undefined;
   const percent = Math.ceil((characters * 100) / MAX_POLICY_CHARACTERS);
   if (percent > 100) {
-    throw new AWSError(
+    throw new Refusal(
       'PackedPolicyTooLarge',
       400,
       `Packed policy consumes ${percent}% of allotted space, please use smaller policy.`,
@@ -172,289 +76,294 @@ function packedPolicySize(form: Form): number | undefined {
   return percent;
 }
 
-const DENIED = 'Not authorized to perform sts:AssumeRoleWithWebIdentity';
+/**
+ * The tags of a new session: what is asked, and what the caller's session carries on.
+ * Rules: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html ; keys are not case sensitive.
+ */
+function sessionTags(form: Form, caller: IssuedCredential): { asked: SessionTag[]; carried: SessionTag[] } {
+  const [keys, values] = [members(form, 'Tags', '.Key'), members(form, 'Tags', '.Value')];
+  const transitive = members(form, 'TransitiveTagKeys').map((key) => key.toLowerCase());
+  const asked = keys.map((key, at) => ({
+    key,
+    value: values[at] ?? '',
+    transitive: transitive.includes(key.toLowerCase()),
+  }));
+  const carried = caller.tags.filter((tag) => tag.transitive);
+  const lower = new Set(keys.map((key) => key.toLowerCase()));
+  const refuse = (message: string): never => {
+    throw new Refusal('InvalidParameterValue', 400, message);
+  };
+  if (keys.length > MAX_TAGS) throw new Refusal('ValidationError', 400, `The number of tags exceeds ${MAX_TAGS}.`);
+  if (lower.size < keys.length) refuse('Duplicate tag keys found. Please note that Tag keys are case insensitive.');
+  if (transitive.some((key) => !lower.has(key))) {
+    refuse('The specified transitive tag key must be included in the requested tags.');
+  }
+  if (carried.some(({ key }) => lower.has(key.toLowerCase()))) {
+    refuse(
+      "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.",
+    );
+  }
+  return { asked, carried };
+}
 
-export class AWSSecurityTokenService {
-  readonly switches: Switches = { mode: 'none', slowMs: 2000 };
-  readonly calls: CallLogEntry[] = [];
-  readonly issued: IssuedCredential[] = [];
-  readonly #roles = new Map<string, Role>();
-  readonly #options: AWSOptions;
-  readonly #env: ServerEnvironment;
+export class AWSSecurityTokenService extends SecurityTokenService {
+  protected readonly outage = new Refusal('ServiceUnavailable', 503, 'Service Unavailable');
+  protected readonly throttled = new Refusal('Throttling', 400, 'Rate exceeded');
 
   constructor(options: AWSOptions, env: ServerEnvironment) {
-    this.#options = options;
-    this.#env = env;
+    const keys = { prefix: 'ASIA', idLength: 16, secretLength: 40, tokenPrefix: 'IQoJ', tokenLength: 308 };
+    super(options, env, { audience: AWS_AUDIENCE, keys });
   }
 
-  /** Adds or replaces a role. */
-  addRole(role: Role): void {
-    this.#roles.set(role.arn, role);
+  protected retryAfter(seconds: number): Readonly<Record<string, string>> {
+    return { 'retry-after': String(seconds) };
   }
 
-  /** The role, as it is now. */
-  role(arn: string): Role | undefined {
-    return this.#roles.get(arn);
+  protected actionOf(_request: ServerRequest, parameters: URLSearchParams): string {
+    return parameters.get('Action') ?? '';
   }
 
-  removeRole(arn: string): void {
-    this.#roles.delete(arn);
+  protected success(call: Call, result: object): ServerResponse {
+    const body = { [`${call.action}Result`]: result as Elements, ResponseMetadata: { RequestId: call.requestID } };
+    const response = `<${call.action}Response xmlns="${NAMESPACE}">${elements(body)}</${call.action}Response>`;
+    return this.#xml(200, call, response);
   }
 
-  handle = async (request: ServerRequest): Promise<ServerOutcome> => {
-    const requestID = this.#env.random.uuid();
-    const form = new URLSearchParams(Buffer.from(request.body).toString('utf8'));
-    let outcome = '';
-    const log = (): void => {
-      const [action, roleARN, sessionName] = ['Action', 'RoleArn', 'RoleSessionName'].map(
-        (name) => form.get(name) ?? '',
-      );
-      const fields = { action: action ?? '', roleARN: roleARN ?? '', sessionName: sessionName ?? '' };
-      this.calls.push({ timeMs: this.#env.clock.now(), ...fields, outcome, requestID });
-    };
-    const mode = this.#nextMode(form.get('Action'));
-    const broken = await this.#broken(mode, request, requestID);
-    if (broken !== undefined) {
-      outcome = mode;
-      log();
-      return broken;
-    }
-    try {
-      const { element, result } = await this.#act(request, form, mode);
-      outcome = element === 'AssumeRoleWithWebIdentity' ? 'Issued' : 'OK';
-      const body = { [`${element}Result`]: result, ResponseMetadata: { RequestId: requestID } };
-      const text = elements(body);
-      log();
-      return this.#xml(200, requestID, `<${element}Response xmlns="${NAMESPACE}">${text}</${element}Response>`);
-    } catch (error) {
-      if (!(error instanceof AWSError)) throw error;
-      outcome = error.code;
-      log();
-      return this.#error(error, requestID);
-    }
-  };
-
-  #nextMode(action: string | null): SwitchMode {
-    const { mode, times, only } = this.switches;
-    if (only !== undefined && only !== action) return 'none';
-    if (times === undefined) return mode;
-    this.switches.times = times > 1 ? times - 1 : undefined;
-    if (times <= 1) this.switches.mode = 'none';
-    return times > 0 ? mode : 'none';
-  }
-
-  #xml(status: number, requestID: string, body: string): ServerResponse {
-    const headers = { 'content-type': 'text/xml', date: httpDate(this.#env.clock), 'x-amzn-requestid': requestID };
-    return { status, headers, body };
-  }
-
-  #error({ code, message, httpStatus }: AWSError, requestID: string): ServerResponse {
+  protected failure(call: Call, { code, message, httpStatus }: Refusal): ServerResponse {
     const type = httpStatus >= 500 ? 'Receiver' : 'Sender';
-    const body = elements({ Error: { Type: type, Code: code, Message: message }, RequestId: requestID });
-    return this.#xml(httpStatus, requestID, `<ErrorResponse xmlns="${NAMESPACE}">${body}</ErrorResponse>`);
+    const body = elements({ Error: { Type: type, Code: code, Message: message }, RequestId: call.requestID });
+    return this.#xml(httpStatus, call, `<ErrorResponse xmlns="${NAMESPACE}">${body}</ErrorResponse>`);
   }
 
-  /** The answer that a switch forces; undefined lets the call through. */
-  async #broken(mode: SwitchMode, request: ServerRequest, requestID: string): Promise<ServerOutcome | undefined> {
-    const head = { date: httpDate(this.#env.clock) };
-    switch (mode) {
-      case 'none':
-      case 'pastExpiry':
-        return undefined;
-      case 'slow':
-        await wait(this.#env.clock, this.switches.slowMs, request.signal);
-        return undefined;
-      case 'hang':
-        await waitForAbort(request.signal);
-        return { reset: true };
-      case 'reset':
-        return { reset: true };
-      case 'outage':
-        return this.#error(new AWSError('ServiceUnavailable', 503, 'Service Unavailable'), requestID);
-      case 'throttle':
-        return this.#error(new AWSError('Throttling', 400, 'Rate exceeded'), requestID);
-      case 'html':
-        return {
-          status: 502,
-          headers: { ...head, 'content-type': 'text/html' },
-          body: '<html><h1>Bad Gateway</h1></html>',
-        };
-      case 'empty200':
-        return { status: 200, headers: { ...head, 'content-type': 'text/xml' }, body: '' };
-      case 'hugeBody':
-        return { status: 200, headers: { ...head, 'content-type': 'text/xml' }, body: hugeBody() };
-    }
+  #xml(status: number, { requestID }: Call, body: string): ServerResponse {
+    return { status, headers: { ...this.head('text/xml'), 'x-amzn-requestid': requestID }, body };
   }
 
-  async #act(
-    request: ServerRequest,
-    form: Form,
-    mode: SwitchMode,
-  ): Promise<{ readonly element: string; readonly result: Elements }> {
-    const action = form.get('Action');
-    if (request.method === 'POST' && action === 'AssumeRoleWithWebIdentity') {
-      return { element: action, result: await this.#assumeRole(request, form, mode) };
+  protected async act(call: Call): Promise<Elements> {
+    const { request, action, parameters } = call;
+    if (request.method === 'POST') {
+      if (action === 'AssumeRoleWithWebIdentity') return await this.#assumeRoleWithWebIdentity(call);
+      if (action === 'AssumeRole') return this.#assumeRole(call);
+      if (action === 'GetCallerIdentity') return this.#callerIdentity(this.#caller(request));
     }
-    if (request.method === 'POST' && action === 'GetCallerIdentity') {
-      return { element: action, result: this.#callerIdentity(request) };
-    }
-    const message = `Could not find operation ${action ?? 'unspecified'} for version ${form.get('Version') ?? 'NO_VERSION_SPECIFIED'}`;
-    throw new AWSError('InvalidAction', 400, message);
+    const [named, version] = [parameters.get('Action'), parameters.get('Version')];
+    const message = `Could not find operation ${named ?? 'unspecified'} for version ${version ?? 'NO_VERSION_SPECIFIED'}`;
+    throw new Refusal('InvalidAction', 400, message);
   }
 
-  async #assumeRole(request: ServerRequest, form: Form, mode: SwitchMode): Promise<Elements> {
+  async #assumeRoleWithWebIdentity(call: Call): Promise<Elements> {
+    const { request, parameters: form } = call;
     // Stricter than AWS on purpose: this call is unsigned, and a signature here means that a client found some other key.
     if (request.headers['authorization'] !== undefined) {
-      throw new AWSError('SandboxSignedRequest', 400, 'AssumeRoleWithWebIdentity must not be signed');
+      throw new Refusal('SandboxSignedRequest', 400, 'AssumeRoleWithWebIdentity must not be signed');
     }
-    const found = constraintErrors(form);
-    if (found.length > 0) throw validationError(found);
-    const [arn, token, sessionName] = ['RoleArn', 'WebIdentityToken', 'RoleSessionName'].map(
-      (name) => form.get(name) ?? '',
-    );
-    const account = /^arn:[\w-]+:iam::(\d{12}):role\/.+$/.exec(arn ?? '')?.[1];
-    if (account === undefined) throw new AWSError('ValidationError', 400, `${arn} is invalid`);
-    const packed = packedPolicySize(form);
-    const claims = await this.#verify(token ?? '', arn ?? '');
-    const role = this.#roles.get(arn ?? '');
-    const provider = this.#options.issuer.replace(/^https:\/\//, '');
+    checkConstraints(form, WEB_IDENTITY_LIMITS);
+    const { arn, sessionName } = named(form);
+    const account = accountOf(arn);
+    const packed = packedPolicySize(form, []);
+    const token = form.get('WebIdentityToken') ?? '';
+    const claims = await this.#verified(token);
+    const provider = this.provider.issuer.replace(/^https:\/\//, '');
     const audience = audiences(claims)[0] ?? '';
-    const providerARN = `arn:aws:iam::${account}:oidc-provider/${provider}`;
+    const providerARN = `arn:${partitionOf(arn)}:iam::${account}:oidc-provider/${provider}`;
     const subject = claims.sub ?? '';
-    if (role === undefined || !isTrusted(role.trustPolicy, { providerARN, provider, subject, audience })) {
-      throw new AWSError('AccessDenied', 403, DENIED);
-    }
-    const asked = Number(form.get('DurationSeconds') ?? 3600);
-    if (asked > (role.maxSessionDurationSeconds ?? 3600)) {
-      const message = 'The requested DurationSeconds exceeds the MaxSessionDuration set for this role.';
-      throw new AWSError('ValidationError', 400, message);
-    }
-    const session = this.#issue(role, sessionName ?? '', token ?? '', mode === 'pastExpiry' ? -60 : asked);
+    const values = new Map([
+      [`${provider}:sub`, subject],
+      [`${provider}:aud`, audience],
+    ]);
+    const asked = { action: 'sts:AssumeRoleWithWebIdentity', principalKind: 'Federated', principals: [providerARN] };
+    if (!this.trusts(arn, { ...asked, values })) throw new Refusal('AccessDenied', 403, DENIED);
+    const seconds = this.#duration(form, arn);
+    const rest = { webIdentityToken: token, hop: 1, tags: [], policyARNs: policyARNs(form), ...options(form) };
+    const session = this.issue(call, seconds, { roleARN: arn, sessionName, ...rest });
     return {
       Audience: audience,
-      AssumedRoleUser: { AssumedRoleId: `${roleID(role.arn)}:${sessionName}`, Arn: assumedRoleARN(session) },
       Provider: providerARN,
-      Credentials: {
-        AccessKeyId: session.accessKeyID,
-        SecretAccessKey: session.secretAccessKey,
-        SessionToken: session.sessionToken,
-        Expiration: new Date(session.expirationMs).toISOString().replace('.000Z', 'Z'),
-      },
       SubjectFromWebIdentityToken: subject,
+      ...this.#answer(call, session, packed),
+    };
+  }
+
+  #assumeRole(call: Call): Elements {
+    const { parameters: form } = call;
+    const caller = this.#caller(call.request);
+    checkConstraints(form, ASSUME_ROLE_LIMITS);
+    const { arn, sessionName } = named(form);
+    accountOf(arn);
+    const { asked, carried } = sessionTags(form, caller);
+    const packed = packedPolicySize(form, asked);
+    const sourceIdentity = form.get('SourceIdentity') ?? caller.sourceIdentity;
+    if (caller.sourceIdentity !== undefined && sourceIdentity !== caller.sourceIdentity) {
+      throw new Refusal('ValidationError', 400, 'The source identity is already set for this assume role session');
+    }
+    const actions = ['sts:AssumeRole'];
+    if (asked.length > 0) actions.push('sts:TagSession');
+    if (form.has('SourceIdentity')) actions.push('sts:SetSourceIdentity');
+    this.#mustAllow(actions, arn, caller, trustValues(form, caller, asked));
+    if (Number(form.get('DurationSeconds') ?? 0) > MAX_CHAINED_SECONDS) {
+      const message =
+        'The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.';
+      throw new Refusal('ValidationError', 400, message);
+    }
+    const session = this.issue(call, this.#duration(form, arn), {
+      roleARN: arn,
+      sessionName,
+      webIdentityToken: '',
+      hop: caller.hop + 1,
+      parentAccessKeyID: caller.accessKeyID,
+      policyARNs: policyARNs(form),
+      tags: [...carried, ...asked],
+      ...options(form),
+      ...(sourceIdentity === undefined ? {} : { sourceIdentity }),
+    });
+    const answer = this.#answer(call, session, packed);
+    return sourceIdentity === undefined ? answer : { ...answer, SourceIdentity: sourceIdentity };
+  }
+
+  /** Each action must be allowed by the role's trust policy; the refusal names the first that is not. */
+  #mustAllow(
+    actions: readonly string[],
+    arn: string,
+    caller: IssuedCredential,
+    values: ReadonlyMap<string, string | readonly string[]>,
+  ): void {
+    const account = accountOf(caller.roleARN);
+    const session = assumedRoleARN(caller);
+    const root = `arn:${partitionOf(caller.roleARN)}:iam::${account}:root`;
+    const principals = [caller.roleARN, session, root, account, '*'];
+    const refused = actions.find((action) => !this.trusts(arn, { action, principalKind: 'AWS', principals, values }));
+    if (refused === undefined) return;
+    const message = `User: ${session} is not authorized to perform: ${refused} on resource: ${arn}`;
+    throw new Refusal('AccessDenied', 403, message);
+  }
+
+  #duration(form: Form, arn: string): number {
+    const asked = Number(form.get('DurationSeconds') ?? 3600);
+    if (asked <= this.maxSessionSeconds(arn)) return asked;
+    const message = 'The requested DurationSeconds exceeds the MaxSessionDuration set for this role.';
+    throw new Refusal('ValidationError', 400, message);
+  }
+
+  #answer(call: Call, session: IssuedCredential, packed: number | undefined): Elements {
+    const [AccessKeyId, SecretAccessKey, SessionToken] = this.shown(call, session);
+    const Expiration = new Date(session.expirationMs).toISOString().replace('.000Z', 'Z');
+    return {
+      AssumedRoleUser: {
+        AssumedRoleId: `${roleID(session.roleARN)}:${session.sessionName}`,
+        Arn: assumedRoleARN(session),
+      },
+      Credentials: { AccessKeyId, SecretAccessKey, SessionToken, Expiration },
       PackedPolicySize: packed === undefined ? undefined : String(packed),
     };
   }
 
-  async #verify(token: string, roleARN: string): Promise<JWTPayload> {
-    const { issuer, clientIDs = ['sts.amazonaws.com'] } = this.#options;
-    let claims: JWTPayload;
+  async #verified(token: string): Promise<JWTPayload> {
     try {
-      claims = decodeJwt(token);
-    } catch {
-      const message = 'The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)';
-      throw new AWSError('InvalidIdentityToken', 400, message);
-    }
-    if (claims.iss !== issuer || roleARN === '') {
-      const message = `No OpenIDConnect provider found in your account for ${claims.iss}`;
-      throw new AWSError('InvalidIdentityToken', 400, message);
-    }
-    const keys = await this.#keys();
-    const nowMs = this.#env.clock.now();
-    try {
-      await jwtVerify(token, createLocalJWKSet(keys), { issuer, currentDate: new Date(nowMs) });
+      return await this.verify(token);
     } catch (error) {
-      throw tokenError(error, claims, nowMs);
-    }
-    if (!audiences(claims).some((audience) => clientIDs.includes(audience))) {
-      throw new AWSError('InvalidIdentityToken', 400, 'Incorrect token audience');
-    }
-    return claims;
-  }
-
-  /** Fetched for each call: a rotated key is seen at once, a broken issuer too. */
-  async #keys(): Promise<JSONWebKeySet> {
-    const { issuer, fetchJSON } = this.#options;
-    try {
-      const configuration = (await fetchJSON(`${issuer}/.well-known/openid-configuration`)) as { jwks_uri: string };
-      return (await fetchJSON(configuration.jwks_uri)) as JSONWebKeySet;
-    } catch {
-      const message = 'Error encountered when contacting the identity provider to validate the token';
-      throw new AWSError('IDPCommunicationError', 400, message);
+      throw error instanceof TokenError ? tokenRefusal(error, this.nowMs()) : error;
     }
   }
 
-  #issue(role: Role, sessionName: string, webIdentityToken: string, seconds: number): IssuedCredential {
-    const pick = (letters: string, count: number): string =>
-      Array.from({ length: count }, () => letters.charAt(Math.floor(this.#env.random.next() * letters.length))).join(
-        '',
-      );
-    const most = this.switches.maxSessionSeconds ?? this.#options.maxSessionSeconds ?? seconds;
-    const lifetimeSeconds = Math.min(seconds, most);
-    const credential = {
-      accessKeyID: `ASIA${pick(BASE32, 16)}`,
-      secretAccessKey: pick(BASE64, 40),
-      sessionToken: `IQoJ${pick(BASE64, 308)}`,
-      expirationMs: (Math.floor(this.#env.clock.now() / 1000) + lifetimeSeconds) * 1000,
-      roleARN: role.arn,
-      sessionName,
-      webIdentityToken,
-    };
-    this.issued.push(credential);
-    return credential;
-  }
-
-  #callerIdentity(request: ServerRequest): Elements {
-    const claim = parseAuthorization(request.headers['authorization']);
+  /** The session whose key signed the request. */
+  #caller(request: ServerRequest): IssuedCredential {
+    const claim = parseAuthorization(request.headers['authorization'], AWS4);
     if (claim === undefined) {
-      throw new AWSError('MissingAuthenticationToken', 403, 'Request is missing Authentication Token');
+      throw new Refusal('MissingAuthenticationToken', 403, 'Request is missing Authentication Token');
     }
-    const session = this.issued.findLast(({ accessKeyID }) => accessKeyID === claim.accessKeyID);
+    const session = this.sessions.find(claim.accessKeyID);
     if (session === undefined || request.headers['x-amz-security-token'] !== session.sessionToken) {
-      throw new AWSError('InvalidClientTokenId', 403, 'The security token included in the request is invalid.');
+      throw new Refusal('InvalidClientTokenId', 403, 'The security token included in the request is invalid.');
     }
-    if (claim.service !== 'sts' || !isSignedWith(request, claim, session.secretAccessKey)) {
+    if (claim.service !== 'sts' || !isSignedWith(request, claim, session.secretAccessKey, AWS4)) {
       const message =
         'The request signature we calculated does not match the signature you provided. ' +
         'Check your AWS Secret Access Key and signing method. Consult the service documentation for details.';
-      throw new AWSError('SignatureDoesNotMatch', 403, message);
+      throw new Refusal('SignatureDoesNotMatch', 403, message);
     }
-    const nowMs = this.#env.clock.now();
-    const sentMs = amzDateMs(request.headers['x-amz-date']);
+    const nowMs = this.nowMs();
+    const sentMs = basicTimeMs(request.headers['x-amz-date']);
     if (!(Math.abs(nowMs - sentMs) <= MAX_SKEW_MS)) {
-      throw new AWSError('SignatureDoesNotMatch', 403, 'Signature expired: the request is more than 15 minutes off');
+      throw new Refusal('SignatureDoesNotMatch', 403, 'Signature expired: the request is more than 15 minutes off');
     }
     if (session.expirationMs <= nowMs) {
-      throw new AWSError('ExpiredToken', 403, 'The security token included in the request is expired');
+      throw new Refusal('ExpiredToken', 403, 'The security token included in the request is expired');
     }
+    return session;
+  }
+
+  #callerIdentity(session: IssuedCredential): Elements {
     return {
       Arn: assumedRoleARN(session),
       UserId: `${roleID(session.roleARN)}:${session.sessionName}`,
-      Account: session.roleARN.split(':')[4] ?? '',
+      Account: accountOf(session.roleARN),
     };
   }
 }
 
-function audiences({ aud }: JWTPayload): readonly string[] {
-  if (aud === undefined) return [];
-  return Array.isArray(aud) ? aud : [aud];
+function named(form: Form): { arn: string; sessionName: string } {
+  return { arn: form.get('RoleArn') ?? '', sessionName: form.get('RoleSessionName') ?? '' };
 }
 
-function tokenError(error: unknown, claims: JWTPayload, nowMs: number): AWSError {
+/** What a session remembers of its request. */
+function options(form: Form): Pick<IssuedCredential, 'durationSeconds' | 'policy' | 'externalID'> {
+  const [duration, policy, externalID] = ['DurationSeconds', 'Policy', 'ExternalId'].map((name) => form.get(name));
+  return {
+    ...(typeof duration === 'string' ? { durationSeconds: Number(duration) } : {}),
+    ...(typeof policy === 'string' ? { policy } : {}),
+    ...(typeof externalID === 'string' ? { externalID } : {}),
+  };
+}
+
+/** Condition keys of a trust policy: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html */
+function trustValues(
+  form: Form,
+  caller: IssuedCredential,
+  asked: readonly SessionTag[],
+): ReadonlyMap<string, string | readonly string[]> {
+  const values = new Map<string, string | readonly string[]>([
+    ['aws:PrincipalArn', caller.roleARN],
+    ['aws:PrincipalAccount', accountOf(caller.roleARN)],
+    ['aws:TagKeys', asked.map(({ key }) => key)],
+    ['sts:TransitiveTagKeys', members(form, 'TransitiveTagKeys')],
+  ]);
+  for (const name of ['ExternalId', 'RoleSessionName', 'SourceIdentity']) {
+    const value = form.get(name);
+    if (value !== null) values.set(`sts:${name}`, value);
+  }
+  for (const { key, value } of asked) values.set(`aws:RequestTag/${key}`, value);
+  for (const { key, value } of caller.tags) values.set(`aws:PrincipalTag/${key}`, value);
+  return values;
+}
+
+function tokenRefusal({ problem, claims }: TokenError, nowMs: number): Refusal {
   const nowSeconds = Math.floor(nowMs / 1000);
-  if (error instanceof joseErrors.JWTExpired) {
-    const message = `Token expired: current date/time ${nowSeconds} must be before the expiration date/time ${claims.exp}`;
-    return new AWSError('ExpiredTokenException', 400, message);
+  const invalid = (message: string): Refusal => new Refusal('InvalidIdentityToken', 400, message);
+  switch (problem) {
+    case 'malformed':
+      return invalid('The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)');
+    case 'issuer':
+      return invalid(`No OpenIDConnect provider found in your account for ${claims.iss}`);
+    case 'unreachable': {
+      const message = 'Error encountered when contacting the identity provider to validate the token';
+      return new Refusal('IDPCommunicationError', 400, message);
+    }
+    case 'expired': {
+      const message = `Token expired: current date/time ${nowSeconds} must be before the expiration date/time ${claims.exp}`;
+      return new Refusal('ExpiredTokenException', 400, message);
+    }
+    case 'early':
+      return invalid(`Token must not be used before ${claims.nbf}: current date/time ${nowSeconds}`);
+    case 'noKey':
+      return invalid(
+        "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity " +
+          'documentation for requirements',
+      );
+    case 'signature':
+      return invalid('The ID Token provided has an invalid signature');
+    case 'audience':
+      return invalid('Incorrect token audience');
   }
-  if (error instanceof joseErrors.JWTClaimValidationFailed) {
-    const message = `Token must not be used before ${claims.nbf}: current date/time ${nowSeconds}`;
-    return new AWSError('InvalidIdentityToken', 400, message);
-  }
-  const message =
-    "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity " +
-    'documentation for requirements';
-  const unverified = 'The ID Token provided has an invalid signature';
-  const noKey = error instanceof joseErrors.JWKSNoMatchingKey;
-  return new AWSError('InvalidIdentityToken', 400, noKey ? message : unverified);
 }
 
 /** AWS gives each role an opaque id; ours is drawn from its ARN, so that it stays the same. */
@@ -468,12 +377,5 @@ function roleID(arn: string): string {
 
 /** The path of a role is not part of its sessions' ARNs. */
 function assumedRoleARN({ roleARN, sessionName }: IssuedCredential): string {
-  const account = roleARN.split(':')[4] ?? '';
-  return `arn:aws:sts::${account}:assumed-role/${roleARN.split('/').at(-1)}/${sessionName}`;
-}
-
-/** 50 MB that no client should take in. */
-async function* hugeBody(): AsyncGenerator<string> {
-  const block = 'x'.repeat(1 << 16);
-  for (let sent = 0; sent < 50_000_000; sent += block.length) yield block;
+  return `arn:${partitionOf(roleARN)}:sts::${accountOf(roleARN)}:assumed-role/${roleARN.split('/').at(-1)}/${sessionName}`;
 }

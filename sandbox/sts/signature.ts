@@ -1,8 +1,44 @@
-// Promises: verifies AWS Signature Version 4 in the Authorization header, from AWS's own description:
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html . Presigned URLs and chunked
-// bodies are not read. Tells nothing of the expected signature.
+// Promises: the canonical request that the signatures of all three clouds hash, and the verification of the two that derive a
+// key from date, region and service: AWS Signature Version 4 and Volcengine's HMAC-SHA256, from the vendors' own descriptions.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+// https://www.volcengine.com/docs/6369/67269 . No presigned URLs, no chunked bodies. Tells nothing of the expected signature.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { ServerRequest } from '../http.ts';
+
+/** What a derived-key signature looks like in one cloud. */
+export interface SignatureDialect {
+  /** First word of the Authorization header and first line of the string to sign. */
+  readonly algorithm: string;
+  /** Put before the secret key. */
+  readonly keyPrefix: string;
+  /** Last part of the scope. */
+  readonly terminator: string;
+  readonly dateHeader: string;
+  /** Must be among the signed headers. */
+  readonly signed: readonly string[];
+  /** Must be among the signed headers when the request has them. */
+  readonly signedIfPresent: readonly string[];
+}
+
+/** AWS Signature Version 4. Host and date must be signed: otherwise a signature could be moved to another host or time. */
+export const AWS4: SignatureDialect = {
+  algorithm: 'AWS4-HMAC-SHA256',
+  keyPrefix: 'AWS4',
+  terminator: 'aws4_request',
+  dateHeader: 'x-amz-date',
+  signed: ['host', 'x-amz-date'],
+  signedIfPresent: ['x-amz-security-token', 'x-amz-content-sha256'],
+};
+
+/** Volcengine's; its own Node SDK does not sign the host, so it cannot be asked for. */
+export const VOLCENGINE: SignatureDialect = {
+  algorithm: 'HMAC-SHA256',
+  keyPrefix: '',
+  terminator: 'request',
+  dateHeader: 'x-date',
+  signed: ['x-date'],
+  signedIfPresent: ['x-security-token', 'x-content-sha256'],
+};
 
 /** What an Authorization header claims. */
 export interface SignatureClaim {
@@ -14,18 +50,19 @@ export interface SignatureClaim {
   readonly signature: string;
 }
 
-const AUTHORIZATION =
-  /^AWS4-HMAC-SHA256 Credential=([^/,\s]+)\/(\d{8})\/([^/,\s]+)\/([^/,\s]+)\/aws4_request,\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})$/;
+const CLAIM =
+  /^Credential=([^/,\s]+)\/(\d{8})\/([^/,\s]+)\/([^/,\s]+)\/([^/,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})$/;
 
-/** Reads the header; undefined when it is not a SigV4 one. */
-export function parseAuthorization(header: string | undefined): SignatureClaim | undefined {
-  const match = AUTHORIZATION.exec(header ?? '');
-  if (match === null) return undefined;
-  const [, accessKeyID = '', date = '', region = '', service = '', names = '', signature = ''] = match;
+/** Reads the header; undefined when it is not one of this dialect. */
+export function parseAuthorization(header: string | undefined, dialect: SignatureDialect): SignatureClaim | undefined {
+  const [algorithm, ...rest] = (header ?? '').split(' ');
+  const match = CLAIM.exec(rest.join(' '));
+  if (algorithm !== dialect.algorithm || match === null || match[5] !== dialect.terminator) return undefined;
+  const [, accessKeyID = '', date = '', region = '', service = '', , names = '', signature = ''] = match;
   return { accessKeyID, date, region, service, signedHeaders: names.split(';'), signature };
 }
 
-/** RFC 3986 as SigV4 wants it: encodeURIComponent leaves five characters too many. */
+/** RFC 3986 as signatures want it: encodeURIComponent leaves five characters too many. */
 function encode(text: string): string {
   return encodeURIComponent(text).replaceAll(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
@@ -35,11 +72,23 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-function sha256(data: string | Uint8Array): string {
+/** In lower-case hex. */
+export function sha256(data: string | Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
 }
 
-function canonicalRequest(request: ServerRequest, claim: SignatureClaim): string {
+/** HMAC-SHA256. */
+export function hmac(key: string | Uint8Array, data: string): Buffer {
+  return createHmac('sha256', key).update(data).digest();
+}
+
+/** Compares a signature with 64 hex digits in constant time. */
+export function isSignature(expected: Uint8Array, claimed: string): boolean {
+  return timingSafeEqual(expected, Buffer.from(claimed, 'hex'));
+}
+
+/** Method, path, sorted query, signed headers, their names and the hash of the body that came: the same in all three clouds. */
+export function canonicalRequest(request: ServerRequest, signedHeaders: readonly string[]): string {
   const url = new URL(request.target, 'https://sandbox.invalid');
   const query = [...url.searchParams]
     .map(([name, value]) => [encode(name), encode(value)] as const)
@@ -49,30 +98,33 @@ function canonicalRequest(request: ServerRequest, claim: SignatureClaim): string
     request.method,
     url.pathname.split('/').map(encode).join('/'),
     query.map(([name, value]) => `${name}=${value}`).join('&'),
-    ...claim.signedHeaders.map((name) => `${name}:${header(name)}`),
+    ...signedHeaders.map((name) => `${name}:${header(name)}`),
     '',
-    claim.signedHeaders.join(';'),
+    signedHeaders.join(';'),
     sha256(request.body),
   ].join('\n');
 }
 
-/** Whether the request was signed with this secret key, for the date and region that the header claims. */
-export function isSignedWith(request: ServerRequest, claim: SignatureClaim, secretAccessKey: string): boolean {
-  const time = request.headers['x-amz-date'] ?? '';
-  // Host and date must be signed: otherwise a signature could be moved to another host or time.
-  if (!time.startsWith(claim.date) || !['host', 'x-amz-date'].every((name) => claim.signedHeaders.includes(name))) {
-    return false;
-  }
-  const scope = `${claim.date}/${claim.region}/${claim.service}/aws4_request`;
-  const text = ['AWS4-HMAC-SHA256', time, scope, sha256(canonicalRequest(request, claim))].join('\n');
-  const hmac = (key: string | Uint8Array, data: string): Buffer => createHmac('sha256', key).update(data).digest();
-  const steps = [claim.date, claim.region, claim.service, 'aws4_request'];
-  const key = steps.reduce<string | Uint8Array>((last, step) => hmac(last, step), `AWS4${secretAccessKey}`);
-  return timingSafeEqual(hmac(key, text), Buffer.from(claim.signature, 'hex'));
+/** Whether the request was signed with this secret key, for the date, region and service that the header claims. */
+export function isSignedWith(
+  request: ServerRequest,
+  claim: SignatureClaim,
+  secretAccessKey: string,
+  dialect: SignatureDialect,
+): boolean {
+  const { algorithm, keyPrefix, terminator, dateHeader, signed, signedIfPresent } = dialect;
+  const time = request.headers[dateHeader] ?? '';
+  const present = signedIfPresent.filter((name) => request.headers[name] !== undefined);
+  const missing = [...signed, ...present].filter((name) => !claim.signedHeaders.includes(name));
+  if (!time.startsWith(claim.date) || missing.length > 0) return false;
+  const scope = [claim.date, claim.region, claim.service, terminator];
+  const text = [algorithm, time, scope.join('/'), sha256(canonicalRequest(request, claim.signedHeaders))].join('\n');
+  const key = scope.reduce<string | Uint8Array>((last, step) => hmac(last, step), `${keyPrefix}${secretAccessKey}`);
+  return isSignature(hmac(key, text), claim.signature);
 }
 
 /** `20260101T000000Z` in milliseconds since the epoch; NaN when it is not that form. */
-export function amzDateMs(text: string | undefined): number {
+export function basicTimeMs(text: string | undefined): number {
   const parts = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(text ?? '');
   if (parts === null) return Number.NaN;
   const [, year, month, day, hour, minute, second] = parts;

@@ -1,38 +1,40 @@
-// Promises: whether a role's trust policy lets a web identity in, read as AWS reads it: an Allow statement for
-// sts:AssumeRoleWithWebIdentity, a Federated principal, and conditions on `<issuer host and path>:aud` and `:sub`.
-// Operators: StringEquals and StringLike. Everything else refuses: a policy that is not understood must not open a door.
+// Promises: whether a role's trust policy lets a caller in, read as the three clouds read it: an Allow statement for the
+// action, the caller as a principal of the right kind, and conditions on what is known of the call. Operators: StringEquals and
+// StringLike. What is not understood never opens a door: an Allow with it does not apply, a Deny with it does.
 
-/** A trust policy as written in IAM. */
+/** A trust policy as written in IAM or RAM. */
 export interface TrustPolicy {
   readonly Version?: string;
   readonly Statement: TrustStatement | readonly TrustStatement[];
 }
 
-interface TrustStatement {
+/** One statement of it. */
+export interface TrustStatement {
   readonly Effect: string;
-  readonly Principal?: { readonly Federated?: string | readonly string[] };
+  /** AWS and Federated in AWS, RAM and Federated in Alibaba Cloud, IAM and Federated in Volcengine. */
+  readonly Principal?: Readonly<Record<string, string | readonly string[]>>;
   readonly Action: string | readonly string[];
   readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
 }
 
-/** Who asks. */
-export interface WebIdentity {
-  /** arn:aws:iam::ACCOUNT:oidc-provider/HOST/PATH */
-  readonly providerARN: string;
-  /** The issuer without https://, the prefix of condition keys. */
-  readonly provider: string;
-  readonly subject: string;
-  readonly audience: string;
+/** One question to a policy. */
+export interface TrustRequest {
+  /** `sts:AssumeRole` and its like. */
+  readonly action: string;
+  /** The kind of principal that the caller is: a key of Principal. */
+  readonly principalKind: string;
+  /** The names under which a statement may name the caller. */
+  readonly principals: readonly string[];
+  /** Condition keys and what they are in this call; a key that is absent matches nothing. */
+  readonly values: ReadonlyMap<string, string | readonly string[]>;
 }
-
-const ACTION = 'sts:AssumeRoleWithWebIdentity';
 
 function asList<T extends string | object>(value: T | readonly T[] | undefined): readonly T[] {
   if (value === undefined) return [];
   return Array.isArray(value) ? (value as readonly T[]) : [value as T];
 }
 
-/** IAM's wildcards: `*` any text, `?` one character. */
+/** The wildcards of policies: `*` any text, `?` one character. */
 function isLike(text: string, pattern: string): boolean {
   const escaped = pattern.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`);
   return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 's').test(text);
@@ -43,27 +45,28 @@ const OPERATORS: Readonly<Record<string, (text: string, wanted: string) => boole
   StringLike: isLike,
 };
 
-function conditionHolds(condition: TrustStatement['Condition'], identity: WebIdentity): boolean {
-  const values = new Map([
-    [`${identity.provider}:sub`, identity.subject],
-    [`${identity.provider}:aud`, identity.audience],
-  ]);
-  return Object.entries(condition ?? {}).every(([name, tests]) => {
+function conditionHolds({ Condition = {}, Effect }: TrustStatement, { values }: TrustRequest): boolean {
+  return Object.entries(Condition).every(([name, tests]) => {
     const matches = OPERATORS[name];
-    if (matches === undefined) return false;
+    if (matches === undefined) return Effect === 'Deny';
     return Object.entries(tests).every(([key, wanted]) => {
-      const value = values.get(key);
-      return value !== undefined && asList(wanted).some((each) => matches(value, each));
+      const seen = asList(values.get(key));
+      return seen.some((value) => asList(wanted).some((each) => matches(value, each)));
     });
   });
 }
 
-/** Whether the policy allows this identity to assume the role. */
-export function isTrusted(policy: TrustPolicy, identity: WebIdentity): boolean {
-  const applies = (statement: TrustStatement): boolean =>
-    asList(statement.Action).some((action) => isLike(ACTION.toLowerCase(), action.toLowerCase())) &&
-    asList(statement.Principal?.Federated).includes(identity.providerARN) &&
-    conditionHolds(statement.Condition, identity);
-  const statements = asList<TrustStatement>(policy.Statement).filter(applies);
+function applies(statement: TrustStatement, request: TrustRequest): boolean {
+  const actions = asList(statement.Action).map((action) => action.toLowerCase());
+  return (
+    actions.some((action) => isLike(request.action.toLowerCase(), action)) &&
+    asList(statement.Principal?.[request.principalKind]).some((named) => request.principals.includes(named)) &&
+    conditionHolds(statement, request)
+  );
+}
+
+/** Whether the policy allows the call: some Allow applies and no Deny does. */
+export function isTrusted(policy: TrustPolicy, request: TrustRequest): boolean {
+  const statements = asList<TrustStatement>(policy.Statement).filter((statement) => applies(statement, request));
   return statements.some(({ Effect }) => Effect === 'Allow') && !statements.some(({ Effect }) => Effect === 'Deny');
 }
