@@ -19,8 +19,12 @@ export const LABEL_VELERO_EXCLUDE = 'velero.io/exclude-from-backup';
 export const ANNOTATION_ALLOW = `${GROUP}/allow`;
 /** On the WorkloadCredential: any new value forces one refresh. */
 export const ANNOTATION_REFRESH_REQUESTED = `${GROUP}/refresh-requested`;
-/** On a Secret that its owner hands over: the WorkloadCredential's name. */
+/** On a Secret that its owner hands over: the WorkloadCredential's name. Never written by the operator. */
 export const ANNOTATION_ADOPT = `${GROUP}/adopt`;
+/** On a Secret that was handed over: the UID of the WorkloadCredential that took it, in the place of owner-uid. */
+export const ANNOTATION_ADOPTER_UID = `${GROUP}/adopter-uid`;
+/** On a Secret that was handed over: the keys of its data that are the WorkloadCredential's. */
+export const ANNOTATION_DATA_KEYS = `${GROUP}/data-keys`;
 
 /** On our Secrets: the UID of the WorkloadCredential that owns it. */
 export const ANNOTATION_OWNER_UID = `${GROUP}/owner-uid`;
@@ -32,7 +36,7 @@ export const ANNOTATION_EXPIRATION_TIME = `${GROUP}/expiration-time`;
 export const ANNOTATION_REQUEST_HASH = `${GROUP}/request-hash`;
 /** On our Secrets: hash of spec.secret. */
 export const ANNOTATION_RENDER_HASH = `${GROUP}/render-hash`;
-/** On our Secrets: hash over data, times and request-hash. */
+/** On our Secrets: hash over data (of a Secret that was handed over: those of data-keys), times and request-hash. */
 export const ANNOTATION_CONTENT_HASH = `${GROUP}/content-hash`;
 /** On our Secrets: the refresh request (ANNOTATION_REFRESH_REQUESTED) that this credential answered. */
 export const ANNOTATION_REFRESH_HANDLED = `${GROUP}/refresh-handled`;

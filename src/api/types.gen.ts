@@ -112,7 +112,7 @@ export interface AWSSessionTag {
    */
   readonly value: string;
   /**
-   * Whether the tag is passed on to the hops after this one. Default false.
+   * Whether the tag is passed on to the hops after this one, which then must not set it again. Default false.
    */
   readonly transitive?: boolean;
 }
@@ -204,7 +204,7 @@ export interface VolcengineRoleChainHop {
    */
   readonly roleTRN: string;
   /**
-   * Session tags of this hop, at most 20.
+   * Session tags of this hop, at most 20. Keys differ in more than case.
    */
   readonly tags?: readonly VolcengineSessionTag[];
 }
@@ -213,7 +213,7 @@ export interface VolcengineRoleChainHop {
  */
 export interface VolcengineSessionTag {
   /**
-   * The key. The prefixes kubernetes-, eks- and workloadcredentials- are refused: policies trust them to come from the platform.
+   * The key. The prefixes volc:, sys:, kubernetes-, eks- and workloadcredentials- are refused: policies trust them to come from the platform.
    */
   readonly key: string;
   /**
@@ -230,7 +230,7 @@ export interface SecretSpec {
    */
   readonly name?: string;
   /**
-   * How the credential is written. Files (the default): configuration that most SDKs read again when the credential changes. Environment: keys for envFrom; a running pod never sees a new value. StaticFile: an AWS credentials file with static keys, for tools that read nothing else; most SDKs read it once only.
+   * How the credential is written. Files (the default): configuration that most SDKs read again when the credential changes. Environment: keys for envFrom; a running pod never sees a new value. StaticFile (aws and volcengine): a file with static keys, for tools that read nothing else; most SDKs read it once only.
    */
   readonly formats?: readonly ('Files' | 'Environment' | 'StaticFile')[];
   /**
@@ -238,7 +238,7 @@ export interface SecretSpec {
    */
   readonly mountPath?: string;
   /**
-   * Further keys of the Secret, for consumers with names of their own. Values may hold the placeholders {{ accessKeyId }}, {{ secretAccessKey }}, {{ sessionToken }}, {{ expiration }}, {{ region }} and {{ roleArn }}.
+   * Further keys of the Secret, for consumers with names of their own. Values may hold the placeholders {{ accessKeyId }}, {{ secretAccessKey }}, {{ sessionToken }}, {{ expiration }}, {{ region }} and {{ roleArn }}, which on every cloud is the name of the delivered role.
    */
   readonly data?: {
     readonly [k: string]: string;

@@ -9,14 +9,15 @@ import {
   ANNOTATION_RENDER_HASH,
   ANNOTATION_REQUEST_HASH,
 } from '../api/names.ts';
-import type { ObjectMeta } from '../api/meta.ts';
-import type { ResolvedCredential, ResolvedExchange } from '../api/resolve.ts';
+import { deliveredRole, type ResolvedCredential, type ResolvedExchange } from '../api/resolved.ts';
+import { notedData, noteOfKeys } from '../credential/adoption.ts';
+import type { Assessment } from '../credential/assessment.ts';
 import type { Credential } from '../credential/credentials.ts';
 import { CredentialError } from '../credential/errors.ts';
 import type { HeldCredential, KeyMemory, Observed, Settings } from '../credential/observed.ts';
-import { type Assessment, type IssueCause, type Plan, refreshRequested } from '../credential/plan.ts';
+import { type IssueCause, type Plan, refreshRequested } from '../credential/plan.ts';
 import { type CredentialRecord, formatTime, parseTime } from '../credential/record.ts';
-import { contestedDelayMs, refreshTimeMs } from '../credential/schedule.ts';
+import { contestedDelayMs, forcedUntilMs, refreshTimeMs } from '../credential/schedule.ts';
 import type { Identity, Outcome } from '../credential/status.ts';
 import type { TokenClaims } from '../credential/token-claims.ts';
 import type { CallOptions } from '../kube/api.ts';
@@ -25,6 +26,7 @@ import { readParts, renderData } from '../render/formats.ts';
 import { patchOperations, type SecretInput, wantSecret, type WantedSecret } from '../render/secret.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { adoptionOf, existingLive, existingSecret, type ExistingSecret } from './existing-secret.ts';
 import type { Exchanger } from './exchanger.ts';
 import type { KeyMemories } from './memories.ts';
 import type { SecretWriter, WrittenSecret } from './secret-writer.ts';
@@ -62,8 +64,12 @@ interface Job {
   readonly resolved: ResolvedCredential;
 }
 
+/** Why an exchange is made, and what it replaces. */
+type Issue = Omit<Extract<Plan, { readonly kind: 'issue' }>, 'kind'>;
+
 /** What a repair makes of the Secret, and the public half of the key in it. */
 interface Repair {
+  readonly existing: ExistingSecret;
   readonly wanted: WantedSecret;
   readonly scope: 'keep' | 'replace';
   readonly accessKeyID: string | undefined;
@@ -89,6 +95,7 @@ export class Actor {
   ): Promise<Acted> {
     const { assessment } = plan;
     if (plan.kind === 'wait') {
+      this.#rememberAsked(key, observed, plan.forced === true);
       return { outcome: { kind: plan.wanting ? 'waiting' : 'settled' }, assessment, wakeAtMs: plan.wakeAtMs };
     }
     if (plan.kind === 'refuse') {
@@ -101,16 +108,31 @@ export class Actor {
       case 'write':
         return await this.#write(job, found(observed.memory.held), assessment, options);
       case 'issue':
-        return await this.#issue(job, plan.cause, assessment, options);
+        return await this.#issue(job, plan, options);
     }
   }
 
-  async #issue(job: Job, cause: IssueCause, assessment: Assessment, options: CallOptions): Promise<Acted> {
+  /** Status will tell that what was asked for has been observed; that it is not answered yet is remembered here. */
+  #rememberAsked(key: string, { uid }: Observed, waits: boolean): void {
+    const { forced } = this.#options.memories.of(key, uid);
+    if (waits && forced !== undefined) {
+      this.#options.memories.remember(key, uid, { forced: { ...forced, waits } });
+    }
+  }
+
+  async #issue(job: Job, issue: Issue, options: CallOptions): Promise<Acted> {
     const { exchanger, memories, clock } = this.#options;
     const { key, observed, resolved } = job;
+    const { cause, assessment, forced = false } = issue;
+    const before = memories.of(key, observed.uid).forced;
+    const last = forced ? clock.now() : before?.lastTimeMs;
+    memories.remember(key, observed.uid, {
+      forced: last === undefined ? undefined : { lastTimeMs: last, waits: false },
+    });
     const subject = { namespace: observed.namespace, name: observed.credential.metadata.name, resolved };
     const exchanged = await exchanger.exchange(subject, options);
     if (!exchanged.granted) {
+      memories.remember(key, observed.uid, { forced: before });
       return { outcome: { kind: 'waiting' }, assessment, wakeAtMs: clock.now() + exchanged.retryAfterMs };
     }
     const { credential, claims } = exchanged;
@@ -130,7 +152,7 @@ export class Actor {
       name: observed.credential.metadata.name,
       uid: observed.uid,
       cloud: resolved.exchange.cloud,
-      role: resolved.exchange.roleARN,
+      role: deliveredRole(resolved.exchange),
       identity: credential.identity,
       accessKeyID: credential.accessKeyID,
       requestID: credential.requestID,
@@ -157,17 +179,24 @@ export class Actor {
   async #write(job: Job, held: HeldCredential, before: Assessment, options: CallOptions): Promise<Acted> {
     const { key, observed, resolved } = job;
     const { credential, refreshHandled } = held;
+    const issueTime = formatTime(credential.issueTimeMs);
     const expirationTime = formatTime(credential.expirationTimeMs);
     const plain = renderData(resolved.exchange, resolved.secret, {
       accessKeyID: credential.accessKeyID,
       secretAccessKey: credential.secretAccessKey.reveal(),
       sessionToken: credential.sessionToken.reveal(),
+      issueTime,
       expiration: expirationTime,
     });
-    const issueTime = formatTime(credential.issueTimeMs);
-    const wanted = wantedSecret(job, { data: { plain }, issueTime, expirationTime, refreshHandled });
-    const secretRef = await this.#options.writer.write(wanted, existingMetadata(observed), 'replace', options);
+    const existing = existingSecret(observed);
+    const shares = existing?.shared !== undefined;
+    const wanted = wantedSecret(job, { shares, data: { plain }, issueTime, expirationTime, refreshHandled });
+    const secretRef = await this.#options.writer.write(wanted, existing, 'replace', options);
     this.#mark(wanted, secretRef);
+    const adoption = adoptionOf(observed, wanted);
+    if (adoption !== undefined) {
+      this.#options.log.info('Secret adopted', adoption);
+    }
     this.#options.memories.remember(key, observed.uid, { held: undefined });
     this.#options.onIssued(resolved.exchange.cloud);
     return {
@@ -183,43 +212,66 @@ export class Actor {
     const { observed, resolved } = job;
     const { secret, assessment } = plan;
     const record = found(assessment.record);
-    const base64 = secret.data ?? {};
+    const existing = existingLive(observed, secret);
+    const shares = existing.shared !== undefined;
+    const base64 = shares ? notedData(secret) : (secret.data ?? {});
+    const issueTime = formatTime(record.issueTimeMs);
     const expirationTime = formatTime(record.expirationTimeMs);
-    const parts = readParts(decode(base64), expirationTime);
-    const isRenderedSo = record.renderHash === observed.renderHash;
+    const parts = readParts(resolved.exchange, decode(base64), { issueTime, expiration: expirationTime });
+    const isRenderedSo =
+      record.renderHash === observed.renderHash && (!shares || isWholeNote(job, base64, { issueTime, expirationTime }));
     if (parts === undefined && !isRenderedSo) {
-      // Only templates were rendered, from which nothing can be read back.
-      return await this.#issue(job, 'Changed', assessment, options);
+      // Only templates were rendered, from which nothing can be read back, or the notes on the Secret were forged.
+      return await this.#issueAnew(job, plan, options);
     }
     const data =
       parts === undefined || isRenderedSo
         ? { base64 }
         : { plain: renderData(resolved.exchange, resolved.secret, parts) };
-    const issueTime = formatTime(record.issueTimeMs);
-    const wanted = wantedSecret(job, { data, issueTime, expirationTime, refreshHandled: record.refreshHandled });
+    const { refreshHandled } = record;
+    const wanted = wantedSecret(job, { shares, data, issueTime, expirationTime, refreshHandled });
     return await this.#putBack(
       job,
       plan,
-      { wanted, scope: isRenderedSo ? 'keep' : 'replace', accessKeyID: parts?.accessKeyID },
+      { existing, wanted, scope: isRenderedSo ? 'keep' : 'replace', accessKeyID: parts?.accessKeyID },
       options,
     );
+  }
+
+  /** An exchange for the sake of spec.secret alone keeps the distance that the plan keeps for one of another request. */
+  async #issueAnew(
+    job: Job,
+    { assessment, wakeAtMs, wanting }: Extract<Plan, { kind: 'repair' }>,
+    options: CallOptions,
+  ): Promise<Acted> {
+    if (wanting || job.resolved.suspend) {
+      return { outcome: { kind: 'waiting' }, assessment, wakeAtMs };
+    }
+    const { clock, memories, settings } = this.#options;
+    const lastTimeMs = memories.of(job.key, job.observed.uid).forced?.lastTimeMs;
+    const { minRefreshIntervalSeconds } = settings;
+    const { record } = assessment;
+    const untilMs = forcedUntilMs({ lastTimeMs, record, minRefreshIntervalSeconds }, clock.now());
+    return untilMs === undefined
+      ? await this.#issue(job, { cause: 'Changed', assessment, forced: true }, options)
+      : { outcome: { kind: 'waiting' }, assessment, wakeAtMs: untilMs };
   }
 
   /** Writes what differs, unless the same was put back a moment ago. */
   async #putBack(
     job: Job,
-    { secret, assessment, wakeAtMs, wanting }: Extract<Plan, { kind: 'repair' }>,
-    { wanted, scope, accessKeyID }: Repair,
+    { assessment, wakeAtMs, wanting }: Extract<Plan, { kind: 'repair' }>,
+    { existing, wanted, scope, accessKeyID }: Repair,
     options: CallOptions,
   ): Promise<Acted> {
     const { key, observed } = job;
     const outcome: Outcome = { kind: wanting ? 'waiting' : 'settled' };
-    const isDrifted = patchOperations(secret.metadata, wanted, scope).length > 0;
+    const isDrifted = patchOperations(existing.metadata, wanted, scope, existing.shared).length > 0;
     const repairAtMs = isDrifted && scope === 'keep' ? this.#repairAtMs(job) : undefined;
     if (repairAtMs !== undefined) {
       return { outcome, assessment, wakeAtMs: Math.min(repairAtMs, wakeAtMs ?? repairAtMs) };
     }
-    const secretRef = await this.#options.writer.write(wanted, secret.metadata, scope, options);
+    const secretRef = await this.#options.writer.write(wanted, existing, scope, options);
     if (isDrifted) {
       this.#mark(wanted, secretRef);
       const { namespace, name } = wanted;
@@ -281,15 +333,21 @@ function assertNotShorter(
 
 function wantedSecret(
   { observed, resolved }: Job,
-  what: Pick<SecretInput, 'data' | 'issueTime' | 'expirationTime' | 'refreshHandled'>,
+  what: Pick<SecretInput, 'shares' | 'data' | 'issueTime' | 'expirationTime' | 'refreshHandled'>,
 ): WantedSecret {
   const { namespace, uid, requestHash, renderHash } = observed;
   const { name } = observed.credential.metadata;
   return wantSecret({ ...what, namespace, name, uid, resolved, requestHash, renderHash });
 }
 
-function existingMetadata({ secret }: Observed): ObjectMeta | undefined {
-  return secret.kind === 'absent' ? undefined : secret.kind === 'cached' ? secret.metadata : secret.secret.metadata;
+/** Whether the noted keys are those that are rendered. A note is only a note: where one is missing, all are written. */
+function isWholeNote(
+  { resolved }: Job,
+  noted: Readonly<Record<string, string>>,
+  { issueTime, expirationTime }: { readonly issueTime: string; readonly expirationTime: string },
+): boolean {
+  const blank = { accessKeyID: '', secretAccessKey: '', sessionToken: '', issueTime, expiration: expirationTime };
+  return noteOfKeys(noted) === noteOfKeys(renderData(resolved.exchange, resolved.secret, blank));
 }
 
 function decode(base64: Readonly<Record<string, string>>): Record<string, string> {
@@ -310,12 +368,12 @@ function recordOf({ annotations }: WantedSecret): CredentialRecord {
 }
 
 function identityOf(exchange: ResolvedExchange, { identity, accessKeyID, requestID }: Credential): Identity {
-  return { role: exchange.roleARN, identity, accessKeyID, requestID };
+  return { role: deliveredRole(exchange), identity, accessKeyID, requestID };
 }
 
 /** After a restart between the two writes, status does not know who is in the Secret: the Secret does. */
 function learnedIdentity({ observed, resolved }: Job, accessKeyID: string | undefined): Identity | undefined {
   return accessKeyID === undefined || observed.credential.status?.accessKeyID === accessKeyID
     ? undefined
-    : { role: resolved.exchange.roleARN, identity: undefined, accessKeyID, requestID: undefined };
+    : { role: deliveredRole(resolved.exchange), identity: undefined, accessKeyID, requestID: undefined };
 }

@@ -1,12 +1,12 @@
 // Promises: one exchange: the endpoint's limiter, a ten-minute token for the workload's own ServiceAccount, its claims read
 // back, one call to STS, the answer judged. The token lives in this function's memory only. Writes nothing.
-import type { ResolvedCredential } from '../api/resolve.ts';
+import { accountOf, callsOf, type ResolvedCredential } from '../api/resolved.ts';
 import { acceptAnswer, type Credential } from '../credential/credentials.ts';
 import { CredentialError, ERRORS, type ErrorCode } from '../credential/errors.ts';
 import { sessionName } from '../credential/session-name.ts';
 import { describeClaims, readClaims, subjectOf, type TokenClaims } from '../credential/token-claims.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
-import type { Provider } from '../providers/provider.ts';
+import type { AnyCloud } from '../providers/provider.ts';
 import type { CallOutcome, EndpointLimiter } from '../runtime/limiter.ts';
 
 /** The shortest life that TokenRequest grants, k8s.io/kubernetes pkg/apis/authentication/validation: 10 minutes. */
@@ -15,7 +15,7 @@ const TOKEN_LIFETIME_SECONDS = 600;
 /** What an exchanger is made of. */
 export interface ExchangerOptions {
   readonly api: KubeApi;
-  readonly provider: Provider;
+  readonly provider: AnyCloud;
   readonly limiter: EndpointLimiter;
   readonly clusterName: string | undefined;
   readonly now: () => number;
@@ -51,8 +51,9 @@ export class Exchanger {
   async exchange(subject: ExchangeSubject, options: CallOptions): Promise<Exchange> {
     const { exchange } = subject.resolved;
     const { provider, limiter } = this.#options;
-    const account = /^[a-z]+:[a-z-]+:[a-z]+::([0-9]+):/.exec(exchange.roleARN)?.[1] ?? '';
-    const admission = limiter.tryAcquire(`${exchange.cloud}/${account}/${provider.endpoint(exchange).host}`);
+    const key = `${exchange.cloud}/${accountOf(exchange)}/${provider.endpoint(exchange).host}`;
+    const caller = { tenant: subject.namespace, key: `${subject.namespace}/${subject.name}` };
+    const admission = limiter.tryAcquire(key, callsOf(exchange), caller);
     if (!admission.granted) {
       return admission;
     }
@@ -122,13 +123,15 @@ function outcomeOf(error: unknown, signal: AbortSignal): CallOutcome {
 /** Refusals that a claim of the token may be the cause of; RequestRejected is how SeaweedFS refuses an audience. */
 const CLAIMS_EXPLAIN: ReadonlySet<ErrorCode> = new Set(['AccessDenied', 'TokenRejected', 'RequestRejected']);
 
-/** A refusal is told with what the token said, so that a person can hold it against the trust policy. */
+/**
+ * A refusal is told with what the token said, so that a person can hold it against the trust policy. Later hops of a chain
+ * never saw the token: there it would lead astray.
+ */
 function withClaims(error: unknown, claims: TokenClaims): unknown {
-  return error instanceof CredentialError && CLAIMS_EXPLAIN.has(error.code)
-    ? new CredentialError(error.code, `${error.message} ${describeClaims(claims)}`, {
-        cloudCode: error.cloudCode,
-        requestID: error.requestID,
-        retryAfterSeconds: error.retryAfterSeconds,
-      })
-    : error;
+  if (!(error instanceof CredentialError) || !CLAIMS_EXPLAIN.has(error.code) || (error.hop ?? 1) > 1) {
+    return error;
+  }
+  const { code, message, cloudCode, requestID, retryAfterSeconds, hop } = error;
+  const details = { cloudCode, requestID, retryAfterSeconds, hop };
+  return new CredentialError(code, `${message} ${describeClaims(claims)}`, details);
 }

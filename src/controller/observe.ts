@@ -3,12 +3,13 @@
 import { requestInputs, renderInputs } from '../credential/inputs.ts';
 import type { PartialObjectMetadata, Secret } from '../api/meta.ts';
 import { ANNOTATION_REFRESH_HANDLED, ANNOTATION_REFRESH_REQUESTED, ANNOTATION_REQUEST_HASH } from '../api/names.ts';
-import { resolve, secretNameOf, type Resolution, type ResolvedExchange } from '../api/resolve.ts';
+import { resolve, secretNameOf } from '../api/resolve.ts';
+import type { Resolution, ResolvedExchange } from '../api/resolved.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 import { CredentialError } from '../credential/errors.ts';
 import { renderHash, requestHash, sameInput } from '../credential/hashes.ts';
 import type { KeyMemory, Observed, SecretView } from '../credential/observed.ts';
-import { ownership } from '../credential/ownership.ts';
+import { mayBeRead, ownership } from '../credential/ownership.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
 import { orUndefined } from './failures.ts';
 import type { CredentialIndex } from './mappers.ts';
@@ -194,7 +195,7 @@ export class Observer {
     return live === undefined || live.metadata.uid !== metadata.uid || isGoing(live) ? undefined : live;
   }
 
-  /** A Secret that is not ours is never read whole: its data are nobody's business but its owner's. */
+  /** A Secret that is neither ours nor handed over is never read whole: its data are nobody's business but its owner's. */
   async #liveSecret(
     credential: WorkloadCredential,
     at: 'absence' | 'content',
@@ -202,14 +203,19 @@ export class Observer {
   ): Promise<SecretView> {
     const { api } = this.#options;
     const key = { namespace: credential.metadata.namespace ?? '', name: secretNameOf(credential) };
+    const isOpen = (metadata: PartialObjectMetadata['metadata']): boolean =>
+      mayBeRead(ownership(metadata, { name: credential.metadata.name, uid: credential.metadata.uid ?? '' }));
     const whole = async (): Promise<SecretView> => {
       const secret = await orUndefined(api.getSecret(key, options));
-      return secret === undefined ? { kind: 'absent', confirmed: false } : { kind: 'live', secret };
+      if (secret === undefined) {
+        return { kind: 'absent', confirmed: false };
+      }
+      // It may have been taken back, or another one may stand there, since its metadata were read.
+      const bare: Secret = { metadata: secret.metadata };
+      return { kind: 'live', secret: isOpen(secret.metadata) ? secret : bare };
     };
     const known = this.#options.caches.secrets.get(`${key.namespace}/${key.name}`)?.metadata;
-    const isOurs = (metadata: PartialObjectMetadata['metadata']): boolean =>
-      ownership(metadata, { name: credential.metadata.name, uid: credential.metadata.uid ?? '' }) === 'ours';
-    if (at === 'content' && known !== undefined && isOurs(known)) {
+    if (at === 'content' && known !== undefined && isOpen(known)) {
       return await whole();
     }
     const partial = await orUndefined(api.getSecretMetadata(key, options));
@@ -217,7 +223,7 @@ export class Observer {
       return { kind: 'absent', confirmed: at === 'absence' };
     }
     const bare: Secret = { metadata: partial.metadata };
-    return isOurs(partial.metadata) ? await whole() : { kind: 'live', secret: bare };
+    return isOpen(partial.metadata) ? await whole() : { kind: 'live', secret: bare };
   }
 }
 

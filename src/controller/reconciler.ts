@@ -4,9 +4,11 @@ import type { ObjectMeta, ObjectReference } from '../api/meta.ts';
 import { API_VERSION, type Cloud, KIND, PLURAL } from '../api/names.ts';
 import { secretNameOf } from '../api/resolve.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
+import { type Assessment, lastKnown } from '../credential/assessment.ts';
 import { CredentialError } from '../credential/errors.ts';
 import type { Observed, Settings } from '../credential/observed.ts';
-import { type Assessment, lastKnown, plan, type Plan, refreshRequested } from '../credential/plan.ts';
+import { mayBeTaken, ownership } from '../credential/ownership.ts';
+import { plan, type Plan, refreshRequested } from '../credential/plan.ts';
 import { parseTime } from '../credential/record.ts';
 import { retryTimeMs } from '../credential/schedule.ts';
 import { nextStatus, type StatusEvent } from '../credential/status.ts';
@@ -213,18 +215,22 @@ export class Reconciler {
     }
   }
 
-  /** A Secret in the way that has our label is in the cache, which tells when it goes: no back-off is waited for then. */
+  /** A Secret in the way that has our label is in the cache, which tells when it goes or changes: no back-off holds then. */
   #rememberConflict(key: string, { credential, secret }: Sight, acted: Acted | undefined): void {
     const isCached = secret.kind === 'cached';
     const outcome = acted?.outcome;
+    const uid = credential.metadata.uid ?? '';
     if (isCached && outcome?.kind === 'waiting') {
+      // After a restart the back-off holds before anything was looked at: it must not hold once the Secret goes.
+      const mayBe = mayBeTaken(ownership(secret.metadata, { name: credential.metadata.name, uid }));
+      this.#memories.remember(key, uid, mayBe ? {} : { conflictVersion: secret.metadata.resourceVersion });
       return;
     }
     const isConflict =
       outcome?.kind === 'failed' &&
       (outcome.error.code === 'SecretConflict' || outcome.error.code === 'SecretTerminating');
-    const conflictIsCached = isConflict && isCached ? true : undefined;
-    this.#memories.remember(key, credential.metadata.uid ?? '', { conflictIsCached });
+    const conflictVersion = isConflict && isCached ? secret.metadata.resourceVersion : undefined;
+    this.#memories.remember(key, uid, { conflictVersion });
   }
 
   /** Writes the status that follows, says what there is to say, and tells when to look again. */

@@ -1,6 +1,6 @@
 // Promises: a cached WorkloadCredential as metrics and the work queue see it. Pure.
 import { ERRORS, type ErrorCode } from '../credential/errors.ts';
-import type { Cloud } from '../api/names.ts';
+import type { Cloud, ConditionType } from '../api/names.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 import { parseTime } from '../credential/record.ts';
 import { type Urgency, urgency } from '../credential/schedule.ts';
@@ -11,37 +11,69 @@ export interface Sample {
   readonly name: string;
   readonly cloud: Cloud;
   readonly state: 'Ready' | 'RefreshFailing' | 'Pending' | 'Stalled' | 'Expired' | 'Suspended';
+  readonly suspended: boolean;
+  /** The reason of the condition Refreshed when that is False; `Other` for one that this version does not know. */
+  readonly failure: string | undefined;
   readonly expirationTimeMs: number | undefined;
   readonly refreshTimeMs: number | undefined;
+  readonly unissuedSinceMs: number | undefined;
 }
 
-/** A credential's sample; the state is what its conditions say, but an end that has passed counts at once. */
+/**
+ * A credential's sample. The state is what its conditions say, but an end that has passed counts at once, and what is
+ * suspended is told as that alone: nobody is late with it.
+ */
 export function sampleOf({ metadata, spec, status }: WorkloadCredential, nowMs: number): Sample {
   const expirationTimeMs = parseTime(status?.expirationTime);
+  const suspended = spec.suspend === true;
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     cloud: spec.aws !== undefined ? 'AWS' : spec.alibabaCloud !== undefined ? 'AlibabaCloud' : 'Volcengine',
-    state: stateOf(status, expirationTimeMs !== undefined && expirationTimeMs <= nowMs),
+    state: suspended ? 'Suspended' : stateOf(status, expirationTimeMs !== undefined && expirationTimeMs <= nowMs),
+    suspended,
+    failure: failureOf(status),
     expirationTimeMs,
     refreshTimeMs: parseTime(status?.refreshTime),
+    unissuedSinceMs: expirationTimeMs === undefined ? unissuedSince(metadata.creationTimestamp, status) : undefined,
   };
 }
 
+function conditionOf(status: WorkloadCredential['status'], type: ConditionType) {
+  return status?.conditions?.find((condition) => condition.type === type);
+}
+
 function stateOf(status: WorkloadCredential['status'], hasEnded: boolean): Sample['state'] {
-  const isTrue = (type: string): boolean =>
-    status?.conditions?.some((condition) => condition.type === type && condition.status === 'True') ?? false;
-  const reason = status?.conditions?.find((condition) => condition.type === 'Ready')?.reason;
-  if (hasEnded || reason === 'Expired') {
+  const ready = conditionOf(status, 'Ready');
+  if (hasEnded || ready?.reason === 'Expired') {
     return 'Expired';
   }
-  if (reason === 'Suspended') {
+  if (ready?.reason === 'Suspended') {
     return 'Suspended';
   }
-  if (isTrue('Ready')) {
-    return reason === 'RefreshFailing' ? 'RefreshFailing' : 'Ready';
+  if (ready?.status === 'True') {
+    return ready.reason === 'RefreshFailing' ? 'RefreshFailing' : 'Ready';
   }
-  return isTrue('Stalled') ? 'Stalled' : 'Pending';
+  return conditionOf(status, 'Stalled')?.status === 'True' ? 'Stalled' : 'Pending';
+}
+
+function failureOf(status: WorkloadCredential['status']): string | undefined {
+  const refreshed = conditionOf(status, 'Refreshed');
+  if (refreshed?.status !== 'False') {
+    return undefined;
+  }
+  // A status may hold what anybody wrote: only what is in the register becomes a label.
+  return Object.hasOwn(ERRORS, refreshed.reason) ? refreshed.reason : 'Other';
+}
+
+/** A Secret that was lost: since Ready turned; one that never was: since the resource exists. */
+function unissuedSince(
+  creationTimestamp: string | undefined,
+  status: WorkloadCredential['status'],
+): number | undefined {
+  const ready = conditionOf(status, 'Ready');
+  const turned = ready?.status === 'False' ? parseTime(ready.lastTransitionTime) : undefined;
+  return turned ?? parseTime(creationTimestamp);
 }
 
 /** The class of a key in the work queue, by what status says. */

@@ -1,13 +1,16 @@
 // Promises: brings a wanted Secret into the API server: POST where there is none, else one JSON Patch with the
 // resourceVersion that it was computed from. After a lost answer or a conflict it looks before it writes again. Never
-// touches a Secret that is not ours, and never asks STS.
+// touches a Secret that is neither ours nor handed over, never deletes one that is not ours, and never asks STS.
 import { ANNOTATION_CONTENT_HASH } from '../api/names.ts';
 import type { ObjectMeta, PartialObjectMetadata, Secret } from '../api/meta.ts';
+import { sharedInLive } from '../credential/adoption.ts';
+import { metadataRefusal, secretRefusal } from '../credential/conflicts.ts';
 import { CredentialError } from '../credential/errors.ts';
-import { ownership } from '../credential/ownership.ts';
+import { isShared, ownership } from '../credential/ownership.ts';
 import { verifyRecord } from '../credential/record.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
 import { newSecret, patchOperations, type WantedSecret } from '../render/secret.ts';
+import type { ExistingSecret } from './existing-secret.ts';
 import { isConflict, isInvalid, isNotFound, orUndefined } from './failures.ts';
 
 /** A Secret as it was written. */
@@ -16,6 +19,8 @@ export interface WrittenSecret {
   readonly resourceVersion: string;
 }
 
+/** The most bytes of all values together, k8s.io/api core/v1 MaxSecretSize. */
+const MAX_SECRET_BYTES = 1_048_576;
 /** How often one reconcile tries to get around other writers; after that the queue does. */
 const MAX_TRIES = 3;
 
@@ -37,13 +42,14 @@ export class SecretWriter {
 
   /**
    * Writes.
-   * @param existing the Secret's metadata as last seen; undefined: there is none.
+   * @param existing the Secret as last seen; undefined: there is none.
    * @param data `keep` leaves data that are as wanted.
-   * @throws CredentialError SecretConflict or SecretTerminating when the Secret turns out not to be ours; KubeError.
+   * @throws CredentialError SecretConflict or SecretTerminating when the Secret turns out not to be ours, SecretWriteDenied
+   * when others' keys leave no room, KubernetesConflict when it was handed over or replaced meanwhile; KubeError.
    */
   async write(
     wanted: WantedSecret,
-    existing: ObjectMeta | undefined,
+    existing: ExistingSecret | undefined,
     data: 'replace' | 'keep',
     options: CallOptions,
   ): Promise<WrittenSecret> {
@@ -70,17 +76,19 @@ export class SecretWriter {
 
   async #once(
     wanted: WantedSecret,
-    existing: ObjectMeta | undefined,
+    existing: ExistingSecret | undefined,
     data: 'replace' | 'keep',
     options: CallOptions,
   ): Promise<PartialObjectMetadata> {
     const { api } = this.#options;
     if (existing === undefined) {
+      // What was meant for somebody else's Secret makes none of ours: the next look decides anew.
+      assertSameKind(false, wanted);
       return await api.createSecret(wanted.namespace, newSecret(wanted), options);
     }
-    const operations = patchOperations(existing, wanted, data);
+    const operations = patchOperations(existing.metadata, wanted, data, existing.shared);
     return operations.length === 0
-      ? { metadata: existing }
+      ? { metadata: existing.metadata }
       : await api.patchSecret({ namespace: wanted.namespace, name: wanted.name }, operations, options);
   }
 
@@ -89,13 +97,13 @@ export class SecretWriter {
     wanted: WantedSecret,
     error: unknown,
     options: CallOptions,
-  ): Promise<{ readonly done?: WrittenSecret; readonly existing?: ObjectMeta; readonly isIntact?: boolean }> {
+  ): Promise<{ readonly done?: WrittenSecret; readonly existing?: ExistingSecret; readonly isIntact?: boolean }> {
     const key = { namespace: wanted.namespace, name: wanted.name };
     const metadata = await orUndefined(this.#options.api.getSecretMetadata(key, options));
     if (metadata === undefined) {
       return isInvalid(error) ? rethrow(error) : {};
     }
-    assertOurs(metadata.metadata, wanted);
+    assertWritable(metadata.metadata, wanted);
     const secret = await orUndefined(this.#options.api.getSecret(key, options));
     if (secret === undefined) {
       return {};
@@ -104,16 +112,22 @@ export class SecretWriter {
     if (isIntact && patchOperations(secret.metadata, wanted, 'keep').length === 0) {
       return { done: identityOf(secret) };
     }
+    assertWritable(secret.metadata, wanted);
     if (isInvalid(error)) {
+      assertNotShared(secret, wanted);
       await this.#removeImmutable(secret, error, options);
       return {};
     }
-    return { existing: secret.metadata, isIntact };
+    return {
+      existing: { metadata: secret.metadata, shared: wanted.shares ? sharedInLive(secret) : undefined },
+      isIntact,
+    };
   }
 
   /** The same content-hash, and data that it covers: what we want to be in it, is. */
   #isIntact(secret: Secret, wanted: WantedSecret): boolean {
-    const record = verifyRecord(secret, wanted.owner.uid, this.#options.now());
+    const owner = { uid: wanted.owner.uid, shares: wanted.shares };
+    const record = verifyRecord(secret, owner, this.#options.now());
     return record?.contentHash === wanted.annotations[ANNOTATION_CONTENT_HASH];
   }
 
@@ -129,18 +143,42 @@ export class SecretWriter {
   }
 }
 
-function assertOurs(metadata: ObjectMeta, wanted: WantedSecret): void {
-  const whose = ownership(metadata, { name: wanted.owner.name, uid: wanted.owner.uid });
-  if (whose === 'foreign') {
+/** The Secret may still be written, and as what it was when the write was computed. */
+function assertWritable(metadata: ObjectMeta, wanted: WantedSecret): void {
+  const refusal = metadataRefusal(metadata, wanted.owner, wanted);
+  if (refusal !== undefined) {
+    throw refusal;
+  }
+  assertSameKind(isShared(ownership(metadata, wanted.owner)), wanted);
+}
+
+function assertSameKind(isSharedNow: boolean, wanted: WantedSecret): void {
+  if (isSharedNow !== wanted.shares) {
     throw new CredentialError(
-      'SecretConflict',
-      `Secret "${wanted.name}" was created by somebody else meanwhile; it was left alone. Delete or rename it, or create this WorkloadCredential anew with another spec.secret.name.`,
+      'KubernetesConflict',
+      `Secret "${wanted.name}" was handed over, taken back or replaced while it was being written; the credential is kept in memory for the next try.`,
     );
   }
-  if (whose === 'collecting') {
+}
+
+/** Why the API server found a Secret wrong that is somebody else's, as far as it can be told: that is never deleted. */
+function assertNotShared(secret: Secret, wanted: WantedSecret): void {
+  if (!wanted.shares) {
+    return;
+  }
+  const refusal = secretRefusal(secret, wanted.owner, wanted);
+  if (refusal !== undefined) {
+    throw refusal;
+  }
+  const sizeOf = (values: readonly string[]): number =>
+    values.reduce((bytes, value) => bytes + Buffer.byteLength(value, 'base64'), 0);
+  const theirs = Object.entries(secret.data ?? {}).filter(([key]) => !Object.hasOwn(wanted.data, key));
+  const theirBytes = sizeOf(theirs.map(([, value]) => value));
+  const ourBytes = sizeOf(Object.values(wanted.data));
+  if (theirBytes + ourBytes > MAX_SECRET_BYTES) {
     throw new CredentialError(
-      'SecretTerminating',
-      `Secret "${wanted.name}" is being deleted; the credential is written as soon as it is gone.`,
+      'SecretWriteDenied',
+      `Secret "${wanted.name}" has ${theirBytes} bytes in keys of others, which leaves no room for the ${ourBytes} bytes of this WorkloadCredential: a Secret holds at most ${MAX_SECRET_BYTES}. Move keys of others elsewhere; the credential is kept in memory for the next try.`,
     );
   }
 }

@@ -30,11 +30,6 @@ const entry = (disposition: Disposition, meaning: string, remedy: string): Error
 /** Every failure, by code; the code is also the condition's and the event's reason. */
 export const ERRORS = {
   InvalidSpec: entry('invalid', 'A field of the resource has a value that cannot work.', 'Change the named field.'),
-  NotSupported: entry(
-    'invalid',
-    'The resource asks for a cloud or feature that this version does not have.',
-    'Remove the named field or upgrade the operator.',
-  ),
   ServiceAccountNotFound: entry(
     'invalid',
     'spec.serviceAccountName names a ServiceAccount that does not exist in this namespace.',
@@ -63,7 +58,7 @@ export const ERRORS = {
   SecretConflict: entry(
     'denied',
     'A Secret of this name exists and is not ours; it is left alone.',
-    'Delete or rename that Secret, or create this WorkloadCredential anew with another spec.secret.name.',
+    'Delete or rename that Secret, have its owner hand it over by the lines in the message, or create this WorkloadCredential anew with another spec.secret.name.',
   ),
   SecretTerminating: entry(
     'transient',
@@ -165,6 +160,8 @@ export interface CredentialErrorDetails {
   readonly requestID?: string | undefined;
   /** The wait that the other side asked for, in seconds. */
   readonly retryAfterSeconds?: number | undefined;
+  /** In a role chain: which call failed, counted from 1; only the first was made with the token. */
+  readonly hop?: number | undefined;
   readonly cause?: unknown;
 }
 
@@ -178,6 +175,7 @@ export class CredentialError extends Error {
   readonly cloudCode: string | undefined;
   readonly requestID: string | undefined;
   readonly retryAfterSeconds: number | undefined;
+  readonly hop: number | undefined;
 
   constructor(code: ErrorCode, message: string, details: CredentialErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -185,6 +183,7 @@ export class CredentialError extends Error {
     this.cloudCode = details.cloudCode;
     this.requestID = details.requestID;
     this.retryAfterSeconds = details.retryAfterSeconds;
+    this.hop = details.hop;
   }
 
   get disposition(): Disposition {

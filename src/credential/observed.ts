@@ -1,7 +1,7 @@
 // Promises: the state of the world for one WorkloadCredential, gathered once and then judged by pure code. Holds a Secret's
 // data only while it is being judged (kind `live`), never beyond one reconcile.
 import type { PartialObjectMetadata, Secret } from '../api/meta.ts';
-import type { ResolvedCredential, Violation } from '../api/resolve.ts';
+import type { ResolvedCredential, Violation } from '../api/resolved.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 import type { Credential } from './credentials.ts';
 import type { CredentialError } from './errors.ts';
@@ -12,7 +12,7 @@ export type SecretView =
   | { readonly kind: 'absent'; readonly confirmed: boolean }
   /** In the cache, as metadata. */
   | { readonly kind: 'cached'; readonly metadata: PartialObjectMetadata['metadata'] }
-  /** Read by GET just now: whole if it is ours, else its metadata only. */
+  /** Read by GET just now: whole if it is ours or handed over, else its metadata only. */
   | { readonly kind: 'live'; readonly secret: Secret };
 
 /** A credential that was issued and could not be written; it waits in memory, so that STS is not asked again. */
@@ -29,10 +29,18 @@ export interface KeyMemory {
   readonly contest?: { readonly repairs: number; readonly lastTimeMs: number } | undefined;
   /** When metadata that somebody had changed were last put back. */
   readonly repairedAtMs?: number | undefined;
+  /**
+   * The last exchange that was made before its time, because somebody asked for it; `waits`: they have asked again since, and
+   * that is still to be answered, whatever status says was observed.
+   */
+  readonly forced?: { readonly lastTimeMs: number; readonly waits: boolean } | undefined;
   /** The wait that STS or the API server asked for. */
   readonly retryNotBeforeMs?: number | undefined;
-  /** The Secret that is not ours stands in the label-selected cache, so the cache will tell when it goes. */
-  readonly conflictIsCached?: true | undefined;
+  /**
+   * The resourceVersion at which a Secret that cannot be written stands in the label-selected cache, which will tell when
+   * it changes or goes.
+   */
+  readonly conflictVersion?: string | undefined;
 }
 
 /** All that the plan looks at. */

@@ -5,35 +5,31 @@
 //
 // Nothing due: `wait`, without any call. A routine refresh: `issue` at once, from the cache.
 import { ANNOTATION_REFRESH_REQUESTED, ANNOTATION_RENDER_HASH } from '../api/names.ts';
-import type { Secret } from '../api/meta.ts';
+import type { ObjectMeta, Secret } from '../api/meta.ts';
 import { BEFORE_EXCHANGE, BEFORE_SECRET, firstFinding } from './checks.ts';
-import { CredentialError, ERRORS, type ErrorCode } from './errors.ts';
+import { type Assessment, assess, claimant, NOTHING, UNKNOWN } from './assessment.ts';
+import { contested, secretRefusal } from './conflicts.ts';
+import { type CredentialError, ERRORS, type ErrorCode } from './errors.ts';
 import { sameInput } from './hashes.ts';
 import type { Observed, Settings } from './observed.ts';
-import { type Ownership, ownership } from './ownership.ts';
-import { type CredentialRecord, failureTimeMs, parseTime, readRecord, verifyRecord } from './record.ts';
-import { contestedDelayMs, LONGEST_WAIT_MS, type RetryInput, refreshTimeMs, retryTimeMs } from './schedule.ts';
+import { mayBeTaken, ownership } from './ownership.ts';
+import { failureTimeMs, parseTime } from './record.ts';
+import { contestedDelayMs, forcedUntilMs, LONGEST_WAIT_MS, type RetryInput, retryTimeMs } from './schedule.ts';
 
 /** Why an exchange is made. */
 export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Requested' | 'Due';
 
-/** What is in the Secret, as far as it was established. */
-export interface Assessment {
-  /** Whether the Secret was looked at: without that, nothing is said about what is in it. */
-  readonly established: boolean;
-  /** The credential in the Secret, of whatever request; undefined if there is none to believe. */
-  readonly record: CredentialRecord | undefined;
-  /** The record is of the current request and has not ended. */
-  readonly live: boolean;
-  /** When it is due; undefined without a record. */
-  readonly refreshTimeMs: number | undefined;
-}
-
 /** What to do next. `wakeAtMs` undefined: only an event is worth waking for. */
 export type Plan =
-  /** GET the Secret's metadata (whole, if it is ours) and the resource: `absence`; or the Secret whole: `content`. */
+  /** GET the Secret's metadata (whole, if it may be read) and the resource: `absence`; or the Secret whole: `content`. */
   | { readonly kind: 'look'; readonly at: 'absence' | 'content' }
-  | { readonly kind: 'issue'; readonly cause: IssueCause; readonly assessment: Assessment }
+  | {
+      readonly kind: 'issue';
+      readonly cause: IssueCause;
+      readonly assessment: Assessment;
+      /** Before its time, because somebody asked for it: the next such one keeps a distance. */
+      readonly forced?: boolean;
+    }
   /** Write the credential that is held in memory. */
   | { readonly kind: 'write'; readonly assessment: Assessment }
   /** Put back our metadata, or render the Secret anew from the credential in it; then what the plan was beside that. */
@@ -51,6 +47,8 @@ export type Plan =
       readonly wakeAtMs: number | undefined;
       /** An exchange is wanted, and waits for its turn: the last failure still stands. */
       readonly wanting: boolean;
+      /** It is before its time, and waits since the last such one was a moment ago. */
+      readonly forced?: boolean;
     }
   | {
       readonly kind: 'refuse';
@@ -58,9 +56,6 @@ export type Plan =
       readonly assessment: Assessment;
       readonly wakeAtMs: number | undefined;
     };
-
-const UNKNOWN: Assessment = { established: false, record: undefined, live: false, refreshTimeMs: undefined };
-const NOTHING: Assessment = { ...UNKNOWN, established: true };
 
 /** The value of the refresh-requested annotation. */
 export function refreshRequested(observed: Observed): string | undefined {
@@ -73,12 +68,13 @@ export function plan(observed: Observed, settings: Settings, nowMs: number): Pla
   if (finding !== undefined) {
     return { kind: 'refuse', error: finding, assessment: UNKNOWN, wakeAtMs: undefined };
   }
-  if (needsContent(observed)) {
-    return standsAside(observed, nowMs) ?? { kind: 'look', at: 'content' };
+  const { secret } = observed;
+  if (secret.kind === 'cached' && needsContent(observed, secret.metadata)) {
+    return standsAside(observed, secret.metadata, settings, nowMs) ?? { kind: 'look', at: 'content' };
   }
-  const refusal = ownershipRefusal(observed);
+  const refusal = planRefusal(observed, settings, nowMs);
   if (refusal !== undefined) {
-    return refuse(observed, refusal, nowMs);
+    return refusal;
   }
   const assessment = assess(observed, settings, nowMs);
   const cause = issueCause(observed, assessment, nowMs);
@@ -88,99 +84,45 @@ export function plan(observed: Observed, settings: Settings, nowMs: number): Pla
 }
 
 /** A cached Secret is known by its resourceVersion: the one that we last wrote or verified needs no look. */
-function needsContent({ secret, credential, renderHash }: Observed): boolean {
-  if (secret.kind !== 'cached') {
-    return false;
-  }
+function needsContent({ credential, renderHash }: Observed, metadata: ObjectMeta): boolean {
   const known = credential.status?.secret;
   const isKnown =
-    known !== undefined &&
-    known.uid === secret.metadata.uid &&
-    known.resourceVersion === secret.metadata.resourceVersion;
-  const recorded = secret.metadata.annotations?.[ANNOTATION_RENDER_HASH];
+    known !== undefined && known.uid === metadata.uid && known.resourceVersion === metadata.resourceVersion;
+  const recorded = metadata.annotations?.[ANNOTATION_RENDER_HASH];
   return !isKnown || !sameInput(recorded, renderHash);
 }
 
-/** A Secret in the cache that is not ours was looked at; it is looked at again when the back-off is over. */
-function standsAside(observed: Observed, nowMs: number): Plan | undefined {
-  const { secret, credential, uid } = observed;
-  if (secret.kind !== 'cached' || mayBeTaken(ownership(secret.metadata, { name: credential.metadata.name, uid }))) {
+/** A Secret in the cache that could not be taken was looked at; it is looked at again when it changes, or in its time. */
+function standsAside(
+  observed: Observed,
+  metadata: ObjectMeta,
+  settings: Settings,
+  nowMs: number,
+): Extract<Plan, { kind: 'wait' }> | undefined {
+  const isTaken = mayBeTaken(ownership(metadata, claimant(observed)));
+  if (isTaken && observed.memory.conflictVersion !== metadata.resourceVersion) {
     return undefined;
   }
-  const retryAtMs = retryAt(observed, NOTHING, nowMs);
+  const assessment = isTaken ? assess(observed, settings, nowMs) : NOTHING;
+  const retryAtMs = retryAt(observed, assessment, nowMs);
   return retryAtMs === undefined || retryAtMs <= nowMs
     ? undefined
-    : { kind: 'wait', assessment: NOTHING, wakeAtMs: retryAtMs, wanting: true };
+    : { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endOf(assessment, nowMs)), wanting: true };
 }
 
-function mayBeTaken(whose: Ownership): boolean {
-  return whose === 'ours' || whose === 'abandoned';
-}
-
-function ownershipRefusal(observed: Observed): CredentialError | undefined {
-  if (observed.secret.kind !== 'live') {
+/** A Secret that was read and may not be written; what is in one that was handed over still counts. */
+function planRefusal(observed: Observed, settings: Settings, nowMs: number): Plan | undefined {
+  const { secret, namespace } = observed;
+  if (secret.kind !== 'live') {
     return undefined;
   }
-  const { metadata } = observed.secret.secret;
-  switch (ownership(metadata, { name: observed.credential.metadata.name, uid: observed.uid })) {
-    case 'ours':
-    case 'abandoned':
-      return undefined;
-    case 'collecting':
-      return new CredentialError(
-        'SecretTerminating',
-        `Secret "${metadata.name}" of the former WorkloadCredential of this name is still being deleted; it is taken as soon as it is gone.`,
-      );
-    case 'foreign':
-      return new CredentialError(
-        'SecretConflict',
-        `Secret "${metadata.name}" exists and does not belong to this WorkloadCredential; it was left alone. Delete or rename it, or create this WorkloadCredential anew with another spec.secret.name.`,
-      );
+  const place = { namespace, name: secret.secret.metadata.name };
+  const error = secretRefusal(secret.secret, claimant(observed), place);
+  if (error === undefined) {
+    return undefined;
   }
-}
-
-/** Establishes what is in the Secret. */
-function assess(observed: Observed, settings: Settings, nowMs: number): Assessment {
-  const { secret, credential, uid } = observed;
-  const read =
-    secret.kind === 'absent'
-      ? undefined
-      : secret.kind === 'cached'
-        ? readRecord(secret.metadata, uid, nowMs)
-        : verifyRecord(secret.secret, uid, nowMs);
-  const record = read === undefined ? undefined : withEarlierExpiry(read, credential.status);
-  if (record === undefined) {
-    return secret.kind === 'absent' && !secret.confirmed ? UNKNOWN : NOTHING;
-  }
-  return {
-    established: true,
-    record,
-    live: record.expirationTimeMs > nowMs && sameInput(record.requestHash, observed.requestHash),
-    refreshTimeMs: refreshTimeMs({
-      uid,
-      issueTimeMs: record.issueTimeMs,
-      expirationTimeMs: record.expirationTimeMs,
-      refreshBeforeSeconds: observed.resolved?.refreshBeforeSeconds,
-      minRefreshIntervalSeconds: settings.minRefreshIntervalSeconds,
-    }),
-  };
-}
-
-/**
- * What can be said when a look failed: the annotations in the cache, unverified. Status keeps its fields by it, and a
- * credential that was live is not called dead because the API server could not be asked.
- */
-export function lastKnown(observed: Observed, settings: Settings, nowMs: number): Assessment {
-  return { ...assess(observed, settings, nowMs), established: false };
-}
-
-/** Where status has the same credential, the earlier of the two ends counts. */
-function withEarlierExpiry(record: CredentialRecord, status: Observed['credential']['status']): CredentialRecord {
-  const sameCredential = parseTime(status?.issueTime) === record.issueTimeMs;
-  const statusExpiryMs = sameCredential ? parseTime(status?.expirationTime) : undefined;
-  return statusExpiryMs === undefined || statusExpiryMs >= record.expirationTimeMs
-    ? record
-    : { ...record, expirationTimeMs: statusExpiryMs };
+  const isAdopted = ownership(secret.secret.metadata, claimant(observed)) === 'adopted';
+  return refuse(observed, error, isAdopted ? assess(observed, settings, nowMs) : NOTHING, nowMs);
 }
 
 function issueCause(
@@ -250,20 +192,52 @@ function planWanting(observed: Observed, settings: Settings, want: Want): Plan {
   if (retryAtMs !== undefined && retryAtMs > nowMs) {
     return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endMs), wanting: true });
   }
-  return isUnconfirmed ? { kind: 'look', at: 'absence' } : planExchange(observed, want);
+  return isUnconfirmed ? { kind: 'look', at: 'absence' } : planExchange(observed, settings, want);
 }
 
 /** Nothing stands in the way of an exchange, unless a credential is in hand, or somebody else undoes what we write. */
-function planExchange(observed: Observed, want: Want): Plan {
+function planExchange(observed: Observed, settings: Settings, want: Want): Plan {
   const { assessment, cause, nowMs } = want;
   if (heldIsUsable(observed, want)) {
     return { kind: 'write', assessment };
   }
   const contestedUntilMs = believed(contestedUntil(observed, cause), nowMs);
   if (contestedUntilMs !== undefined && contestedUntilMs > nowMs) {
-    return { kind: 'refuse', error: contested(observed), assessment, wakeAtMs: contestedUntilMs };
+    return {
+      kind: 'refuse',
+      error: contested(observed.namespace, observed.resolved?.secret.name ?? ''),
+      assessment,
+      wakeAtMs: contestedUntilMs,
+    };
   }
-  return { kind: 'issue', cause, assessment };
+  if (!isForced(observed, cause)) {
+    return { kind: 'issue', cause, assessment };
+  }
+  const untilMs = forcedUntil(observed, settings, want);
+  return untilMs === undefined || untilMs <= nowMs
+    ? { kind: 'issue', cause, assessment, forced: true }
+    : { kind: 'wait', assessment, wakeAtMs: earliest(untilMs, endOf(assessment, nowMs)), wanting: true, forced: true };
+}
+
+/** Whether no time calls for the exchange, but somebody: a forced refresh, another spec, or what ended a refusal of ours. */
+function isForced(observed: Observed, cause: IssueCause): boolean {
+  const failure = recordedFailure(observed);
+  if (failure === undefined) {
+    return cause === 'Requested' || cause === 'Changed';
+  }
+  return isNews(observed) || ERRORS[failure.code].disposition === 'invalid';
+}
+
+/** Until when a forced exchange waits: for its distance from the last one, but not beyond the time that calls for it. */
+function forcedUntil(observed: Observed, settings: Settings, { assessment, nowMs }: Want): number | undefined {
+  const { record, refreshTimeMs: dueMs } = assessment;
+  const lastTimeMs = observed.memory.forced?.lastTimeMs;
+  const { minRefreshIntervalSeconds } = settings;
+  const untilMs = forcedUntilMs({ lastTimeMs, record, minRefreshIntervalSeconds }, nowMs);
+  const failure = recordedFailure(observed);
+  const againMs = failure && retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs });
+  const isTimed = failure === undefined || againMs !== undefined;
+  return untilMs === undefined ? undefined : earliest(untilMs, isTimed ? latest(dueMs, againMs) : undefined);
 }
 
 /**
@@ -273,14 +247,6 @@ function planExchange(observed: Observed, want: Want): Plan {
 function isLiveByStatus({ credential }: Observed, nowMs: number): boolean {
   const endMs = parseTime(credential.status?.expirationTime);
   return endMs !== undefined && endMs > nowMs;
-}
-
-function contested({ resolved, namespace }: Observed): CredentialError {
-  const name = resolved?.secret.name ?? '';
-  return new CredentialError(
-    'SecretContested',
-    `Something else keeps changing or deleting Secret "${name}"; a new credential is issued for it at most once a minute. Find the other writer (kubectl get secret ${name} -n ${namespace} --show-managed-fields -o jsonpath='{.metadata.managedFields[*].manager}') and stop it.`,
-  );
 }
 
 /**
@@ -302,25 +268,36 @@ function believed(untilMs: number | undefined, nowMs: number): number | undefine
   return untilMs !== undefined && untilMs > nowMs + LONGEST_WAIT_MS ? undefined : untilMs;
 }
 
+/** Failures of which the Secret that stands there is the cause. */
+const IN_THE_WAY: readonly string[] = ['SecretConflict', 'SecretTerminating'] satisfies readonly ErrorCode[];
+
 /** The failure that status tells of, if a back-off follows from it. */
 function recordedFailure({
   credential,
   memory,
+  secret,
 }: Observed): Pick<RetryInput, 'code' | 'failures' | 'failureTimeMs'> | undefined {
   const { consecutiveFailures: failures = 0, lastFailure } = credential.status ?? {};
   if (failures === 0 || lastFailure === undefined || !isErrorCode(lastFailure.reason)) {
     return undefined;
   }
+  // The Secret that was in the way has been read, and may be written now.
+  const isCleared = IN_THE_WAY.includes(lastFailure.reason) && secret.kind === 'live';
   // While a contest is remembered, its own pace counts (contestedUntil).
   const isContest = lastFailure.reason === 'SecretContested' && memory.contest !== undefined;
   const timeMs = parseTime(lastFailure.time);
-  return timeMs === undefined || isContest ? undefined : { code: lastFailure.reason, failures, failureTimeMs: timeMs };
+  return timeMs === undefined || isContest || isCleared
+    ? undefined
+    : { code: lastFailure.reason, failures, failureTimeMs: timeMs };
 }
 
 /** Whether the spec changed, a refresh was requested, or the Secret in the way went, since the last attempt. */
 function isNews(observed: Observed): boolean {
   const { status, metadata } = observed.credential;
-  if (observed.memory.conflictIsCached === true && observed.secret.kind === 'absent') {
+  if (observed.memory.conflictVersion !== undefined && observed.secret.kind === 'absent') {
+    return true;
+  }
+  if (observed.memory.forced?.waits === true) {
     return true;
   }
   const requested = refreshRequested(observed);
@@ -361,14 +338,15 @@ function contestedUntil(observed: Observed, cause: IssueCause): number | undefin
 }
 
 /** The name is taken: looked at again at the time that retryAt() will find in status. */
-function refuse(observed: Observed, error: CredentialError, nowMs: number): Plan {
+function refuse(observed: Observed, error: CredentialError, assessment: Assessment, nowMs: number): Plan {
   const retryMs = retryTimeMs({
     uid: observed.uid,
     code: error.code,
     failures: (observed.credential.status?.consecutiveFailures ?? 0) + 1,
     failureTimeMs: failureTimeMs(nowMs),
+    expirationTimeMs: assessment.record?.expirationTimeMs,
   });
-  return { kind: 'refuse', error, assessment: NOTHING, wakeAtMs: retryMs };
+  return { kind: 'refuse', error, assessment, wakeAtMs: earliest(retryMs, endOf(assessment, nowMs)) };
 }
 
 /** The end of a credential that is still to come, when the condition has to turn. */

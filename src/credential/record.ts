@@ -1,6 +1,7 @@
 // Promises: reads what a Secret says of the credential in it, and believes it only if it holds together. Pure; sees only
 // hashes of the data, never keeps it.
 import {
+  ANNOTATION_ADOPTER_UID,
   ANNOTATION_CONTENT_HASH,
   ANNOTATION_EXPIRATION_TIME,
   ANNOTATION_ISSUE_TIME,
@@ -10,7 +11,7 @@ import {
   ANNOTATION_REQUEST_HASH,
 } from '../api/names.ts';
 import type { ObjectMeta, Secret } from '../api/meta.ts';
-import { contentHash } from './hashes.ts';
+import { isCovered, notedData } from './adoption.ts';
 
 /** What a Secret's annotations say of its credential. Times are milliseconds since the epoch. */
 export interface CredentialRecord {
@@ -47,18 +48,25 @@ export function parseTime(text: string | undefined): number | undefined {
   return Number.isFinite(timeMs) ? timeMs : undefined;
 }
 
+/** Whose record it has to be. */
+export interface RecordOwner {
+  readonly uid: string;
+  /** The Secret was handed over (isShared in ownership.ts): only the keys that a note names are ours. */
+  readonly shares: boolean;
+}
+
 /**
  * The record that a Secret's metadata holds: for a Secret whose data were verified at this same resourceVersion before.
  * @returns undefined where it is incomplete, of another owner, or impossible in its times.
  */
-export function readRecord(metadata: ObjectMeta, ownerUID: string, nowMs: number): CredentialRecord | undefined {
+export function readRecord(metadata: ObjectMeta, owner: RecordOwner, nowMs: number): CredentialRecord | undefined {
   const annotations = metadata.annotations ?? {};
   const issueTimeMs = parseTime(annotations[ANNOTATION_ISSUE_TIME]);
   const expirationTimeMs = parseTime(annotations[ANNOTATION_EXPIRATION_TIME]);
   const requestHash = annotations[ANNOTATION_REQUEST_HASH];
   const contentHashRecorded = annotations[ANNOTATION_CONTENT_HASH];
   if (
-    annotations[ANNOTATION_OWNER_UID] !== ownerUID ||
+    annotations[owner.shares ? ANNOTATION_ADOPTER_UID : ANNOTATION_OWNER_UID] !== owner.uid ||
     issueTimeMs === undefined ||
     expirationTimeMs === undefined ||
     requestHash === undefined ||
@@ -83,18 +91,11 @@ export function readRecord(metadata: ObjectMeta, ownerUID: string, nowMs: number
   };
 }
 
-/** The record of a Secret that was read whole, if the content-hash covers what is in it. */
-export function verifyRecord(secret: Secret, ownerUID: string, nowMs: number): CredentialRecord | undefined {
-  const record = readRecord(secret.metadata, ownerUID, nowMs);
-  if (record === undefined) {
-    return undefined;
-  }
-  const annotations = secret.metadata.annotations ?? {};
-  const found = contentHash({
-    data: secret.data ?? {},
-    issueTime: annotations[ANNOTATION_ISSUE_TIME] ?? '',
-    expirationTime: annotations[ANNOTATION_EXPIRATION_TIME] ?? '',
-    requestHash: record.requestHash,
-  });
-  return found === record.contentHash ? record : undefined;
+/** The record of a Secret that was read whole, if the content-hash covers what is in it, or our part of it. */
+export function verifyRecord(secret: Secret, owner: RecordOwner, nowMs: number): CredentialRecord | undefined {
+  const record = readRecord(secret.metadata, owner, nowMs);
+  const data = owner.shares ? notedData(secret) : (secret.data ?? {});
+  // A note of no key would be covered by a hash over nothing.
+  const isOfSomething = !owner.shares || Object.keys(data).length > 0;
+  return record !== undefined && isOfSomething && isCovered(secret, data) ? record : undefined;
 }

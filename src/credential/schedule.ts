@@ -1,5 +1,6 @@
 // Promises: when a credential is refreshed and when a failed attempt is repeated. Pure: the same input has the same
 // answer, so a restart or a second replica comes to the same time, and no herd forms. Never later than the expiration.
+// And the end of a credential that files say.
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { hashedFraction } from './hashes.ts';
 
@@ -34,8 +35,61 @@ export function refreshTimeMs(input: ScheduleInput): number {
       ? usualLeadMs
       : Math.min(input.refreshBeforeSeconds * SECOND_MS, lifeMs / 2);
   const spreadMs = lifeMs * SPREAD * hashedFraction('refresh', input.uid, String(input.issueTimeMs));
-  const floorMs = Math.min(input.minRefreshIntervalSeconds * SECOND_MS, lifeMs * FLOOR_PART);
+  const floorMs = intervalMs(input.minRefreshIntervalSeconds, lifeMs);
   return Math.floor(Math.max(input.expirationTimeMs - leadMs - spreadMs, input.issueTimeMs + floorMs));
+}
+
+function intervalMs(minRefreshIntervalSeconds: number, lifeMs: number): number {
+  return Math.min(minRefreshIntervalSeconds * SECOND_MS, lifeMs * FLOOR_PART);
+}
+
+/** What the pace of exchanges depends on that somebody asks for. */
+export interface ForcedInput {
+  /** When the last one was made; undefined: none is remembered. */
+  readonly lastTimeMs: number | undefined;
+  /** The credential in the Secret, if there is one. */
+  readonly record: { readonly issueTimeMs: number; readonly expirationTimeMs: number } | undefined;
+  /** --min-refresh-interval-seconds */
+  readonly minRefreshIntervalSeconds: number;
+}
+
+/**
+ * Until when an exchange has to wait that is not due by time: the first is made at once, further ones not more often than
+ * refreshes, or a tenant could use up the STS rate that an account's credentials share. Undefined: it need not wait.
+ */
+export function forcedUntilMs(input: ForcedInput, nowMs: number): number | undefined {
+  const { lastTimeMs, record, minRefreshIntervalSeconds } = input;
+  // A time that is still to come was noted by a clock that has been set back since.
+  if (lastTimeMs === undefined || lastTimeMs > nowMs) {
+    return undefined;
+  }
+  const lifeMs = record === undefined ? Number.POSITIVE_INFINITY : record.expirationTimeMs - record.issueTimeMs;
+  const untilMs = Math.ceil(lastTimeMs + intervalMs(minRefreshIntervalSeconds, lifeMs));
+  return untilMs > nowMs ? untilMs : undefined;
+}
+
+/** How much earlier than the true end files may say that the credential ends. */
+const FILE_MARGIN_MS = 120 * SECOND_MS;
+/** kubelet brings a new Secret into a running pod within its sync period and its cache's delay (measured: 29 to 83 s). */
+const PROPAGATION_MS = 90 * SECOND_MS;
+/** spec.refreshBeforeSeconds is at least this. */
+const LEAST_LEAD_MS = 300 * SECOND_MS;
+
+/**
+ * The end of a credential as it is written into files, in milliseconds since the epoch: two minutes before the true one.
+ * The processes of the SDKs for Go and Java look for a new credential only when the old one has ended: they then still
+ * hold one that works, whatever a request under way and the clocks of node and cloud take. Never after the true end, and
+ * never before the next refresh has reached the pods: the margin shrinks with lives under 7 minutes, and is none under 3.
+ * It depends on the life alone, so that no change of what only schedules changes a file.
+ */
+export function fileExpirationMs({
+  issueTimeMs,
+  expirationTimeMs,
+}: Pick<ScheduleInput, 'issueTimeMs' | 'expirationTimeMs'>): number {
+  const leastLeadMs = Math.min(LEAST_LEAD_MS, (expirationTimeMs - issueTimeMs) / 2);
+  const marginMs = Math.min(FILE_MARGIN_MS, Math.max(0, leastLeadMs - PROPAGATION_MS));
+  // Whole seconds, as files have them; rounded up, so that it is not before the refresh either.
+  return Math.min(expirationTimeMs, Math.ceil((expirationTimeMs - marginMs) / SECOND_MS) * SECOND_MS);
 }
 
 /** Under this remaining life transient failures are retried more often. */
@@ -43,10 +97,14 @@ const URGENT_MS = 10 * MINUTE_MS;
 
 /** Doubling delays, in milliseconds, by disposition (DESIGN: 5 s to 60 s; 1 min to 10 min). */
 const TRANSIENT = { firstMs: 5 * SECOND_MS, mostMs: 60 * SECOND_MS, mostUrgentMs: 20 * SECOND_MS };
-const DENIED = { firstMs: MINUTE_MS, mostMs: 10 * MINUTE_MS, partOfLife: 1 / 5 };
+const DENIED = { firstMs: MINUTE_MS, mostMs: 10 * MINUTE_MS };
+/** While a credential lives, nothing but its own end makes a wait longer than this part of what is left of it ... */
+const PART_OF_LIFE = 1 / 5;
+/** ... or than this, whichever is longer. */
+const LEAST_CAP_MS = MINUTE_MS;
 /** A rejected token is tried once more, with a fresh one, after this. */
 const FRESH_TOKEN_MS = SECOND_MS;
-/** No Retry-After is followed for longer than this. */
+/** No Retry-After is followed for longer than this, and for less while a credential lives. */
 const MOST_RETRY_AFTER_MS = 10 * MINUTE_MS;
 
 /**
@@ -84,12 +142,7 @@ function retryDelayMs(input: RetryInput): number | undefined {
     case 'denied':
       return deniedDelayMs(input, input.failures, remainingMs);
     case 'throttled':
-      return input.retryAfterSeconds === undefined
-        ? transientDelayMs(input, remainingMs)
-        : Math.max(
-            Math.min(input.retryAfterSeconds * SECOND_MS, MOST_RETRY_AFTER_MS) * (1 + SPREAD * chance(input)),
-            transientDelayMs(input, remainingMs),
-          );
+      return Math.max(throttledDelayMs(input, remainingMs), transientDelayMs(input, remainingMs));
     case 'transient':
       return transientDelayMs(input, remainingMs);
   }
@@ -97,13 +150,28 @@ function retryDelayMs(input: RetryInput): number | undefined {
 
 /** 1 min doubling to 10 min; while a credential lives at most a fifth of what is left of it, but not under 60 s. */
 function deniedDelayMs(input: RetryInput, failures: number, remainingMs: number | undefined): number {
-  const mostMs =
-    remainingMs === undefined || remainingMs === 0
-      ? DENIED.mostMs
-      : Math.max(DENIED.firstMs, Math.min(DENIED.mostMs, remainingMs * DENIED.partOfLife));
-  const delayMs = doubled(DENIED.firstMs, failures, mostMs);
+  const delayMs = doubled(DENIED.firstMs, failures, Math.min(DENIED.mostMs, longestMs(remainingMs)));
   // Spread earlier, so that the cap holds; never under the floor.
   return Math.max(DENIED.firstMs, delayMs * (1 - SPREAD * chance(input)));
+}
+
+/**
+ * Retry-After, up to a tenth later, so that no herd forms; 10 min at most. Two such waits would outlast the 20 minutes that
+ * an hour's credential has left: while one lives, at most a fifth of what is left of it, but not under 60 s, spread earlier.
+ */
+function throttledDelayMs(input: RetryInput, remainingMs: number | undefined): number {
+  const askedMs = Math.min((input.retryAfterSeconds ?? 0) * SECOND_MS, MOST_RETRY_AFTER_MS);
+  const mostMs = longestMs(remainingMs);
+  return askedMs * (1 + SPREAD * chance(input)) <= mostMs
+    ? askedMs * (1 + SPREAD * chance(input))
+    : Math.max(Math.min(askedMs, LEAST_CAP_MS), mostMs * (1 - SPREAD * chance(input)));
+}
+
+/** The longest wait for the sake of a credential that has so much left; without one there is no limit. */
+function longestMs(remainingMs: number | undefined): number {
+  return remainingMs === undefined || remainingMs === 0
+    ? Number.POSITIVE_INFINITY
+    : Math.max(LEAST_CAP_MS, remainingMs * PART_OF_LIFE);
 }
 
 /** 5 s doubling to 60 s, or to 20 s when less than 10 minutes are left; up to half of it earlier, so that no herd forms. */

@@ -13,9 +13,9 @@ import { setConditions, type WantedCondition } from '../api/conditions.ts';
 import type { Condition } from '../api/meta.ts';
 import type { Cloud, ConditionType } from '../api/names.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
+import type { Assessment } from './assessment.ts';
 import { type CredentialError, ERRORS, type ErrorCode } from './errors.ts';
 import { canonicalJSON, type JSONValue } from './hashes.ts';
-import type { Assessment } from './plan.ts';
 import { failureTimeMs, formatTime, parseTime } from './record.ts';
 
 /** What a reconcile came to. */

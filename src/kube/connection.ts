@@ -9,6 +9,7 @@ import {
   type TransportRequest,
   type TransportResponse,
 } from '../transport/transport.ts';
+import type { HTTPProxy } from '../transport/proxy.ts';
 import type { TLSMaterial } from '../transport/undici.ts';
 
 /** What proves to the API server who we are, and to us who the API server is. */
@@ -22,6 +23,8 @@ export interface ServerCredentials {
 export interface ServerIdentity {
   /** May carry a path, as behind Rancher's proxy. */
   readonly server: URL;
+  /** The proxy that the kubeconfig names for it. Like `server`, it is read at the start. */
+  readonly proxy?: HTTPProxy;
   /**
    * Reads the credentials.
    * @param fresh nothing remembered may be used: the API server refused the last ones.

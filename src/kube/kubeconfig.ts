@@ -1,10 +1,11 @@
 // Promises: the identity that a kubeconfig describes, as kubectl reads it: server, certificate authority, client
 // certificate, token, tokenFile, exec plugin; reading is client-node's. May not repeat the file's content in an error:
-// YAML parsers quote lines, and lines hold tokens. Proxies and unverified TLS are refused.
+// YAML parsers quote lines, and lines hold tokens. Unverified TLS, SOCKS and TLS to the proxy are refused.
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { RequestOptions } from 'node:https';
 import { type Cluster, KubeConfig } from '@kubernetes/client-node';
+import { type HTTPProxy, parseProxy } from '../transport/proxy.ts';
 import { parseServer, type ServerCredentials, ServerConfigError, type ServerIdentity } from './connection.ts';
 
 /** What kubeconfigIdentity needs. */
@@ -27,6 +28,7 @@ const TOKEN_FILE = /(["']?)\btokenFile\1\s*:\s*(?:"([^"\n]*)"|'([^'\n]*)'|([^\s,
 interface Loaded {
   readonly config: KubeConfig;
   readonly cluster: Cluster;
+  readonly proxy: HTTPProxy | undefined;
   /** The content that it was made from; the token of a tokenFile is read while loading, so such a file has none. */
   readonly content: string | undefined;
 }
@@ -70,9 +72,17 @@ function checkCluster(path: string, cluster: Cluster): void {
   if (cluster.skipTLSVerify) {
     fail(path, 'insecure-skip-tls-verify is set, so tokens could go to anybody', 'set certificate-authority instead');
   }
-  if (cluster.proxyUrl !== undefined && cluster.proxyUrl !== '') {
-    fail(path, 'proxy-url is not supported', 'remove it and let --kubeconfig name a server that can be reached');
+}
+
+/** The cluster's proxy-url; of its text nothing is told, since it may hold a password. */
+function proxyOf(path: string, { proxyUrl, server }: Cluster): HTTPProxy | undefined {
+  if (proxyUrl === undefined || proxyUrl === '') return undefined;
+  const parsed = parseProxy(proxyUrl);
+  if ('problem' in parsed) throw new ServerConfigError(`kubeconfig ${path}: proxy-url: ${parsed.problem}`);
+  if (server.startsWith('http:')) {
+    fail(path, 'a server of http:// stands behind a proxy-url, which would read all that passes', 'remove one of them');
   }
+  return parsed.proxy;
 }
 
 function load(options: KubeconfigOptions, content: string): Loaded {
@@ -92,7 +102,7 @@ function load(options: KubeconfigOptions, content: string): Loaded {
     fail(path, `context ${JSON.stringify(name)} names a user that is not in the file`, 'add it under users');
   }
   checkCluster(path, cluster);
-  return { config, cluster, content: hasTokenFile ? undefined : content };
+  return { config, cluster, proxy: proxyOf(path, cluster), content: hasTokenFile ? undefined : content };
 }
 
 function pem(value: unknown): string | undefined {
@@ -145,8 +155,10 @@ function given<K extends string>(name: K, value: string | undefined): { [P in K]
 export async function kubeconfigIdentity(options: KubeconfigOptions): Promise<ServerIdentity> {
   const { path } = options;
   let loaded = load(options, await readKubeconfig(path));
+  const { proxy } = loaded;
   return {
     server: parseServer(loaded.cluster.server, `kubeconfig ${path}: cluster.server`),
+    ...(proxy === undefined ? {} : { proxy }),
     async read(fresh: boolean): Promise<ServerCredentials> {
       const content = await readKubeconfig(path);
       // An unchanged file keeps client-node's cache of the exec plugin's token, which lives until that expires.

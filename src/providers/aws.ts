@@ -1,64 +1,49 @@
-// Promises: AWS STS behind the provider port: one AssumeRoleWithWebIdentity per call through the AWS SDK, whose bytes go
-// through our Transport only and whose settings all come from here. May not retry, sign, follow a redirect, or let an
-// environment variable or a file of the machine decide anything.
+// Promises: AWS STS behind the provider port: AssumeRoleWithWebIdentity, and AssumeRole for the hops of a chain, through
+// the AWS SDK, whose bytes go through our Transport only and whose settings all come from here. May not retry, follow a
+// redirect, sign with anything but the hop before, or let an environment variable or a file of the machine decide
+// anything.
 import {
-  AssumeRoleWithWebIdentityCommand,
+  AssumeRoleCommand,
   type AssumeRoleWithWebIdentityCommandOutput,
   STSClient,
   type STSClientConfig,
 } from '@aws-sdk/client-sts';
-import { FIELD_MANAGER } from '../api/names.ts';
-import type { ResolvedAWS } from '../api/resolve.ts';
+import type { ResolvedAWS, SessionTag } from '../api/resolved.ts';
 import type { ExchangeAnswer } from '../credential/credentials.ts';
-import { CredentialError, type ErrorCode } from '../credential/errors.ts';
-import { type Clock, deadline } from '../runtime/clock.ts';
-import { readBody, type Transport, TransportError, type TransportResponse } from '../transport/transport.ts';
-import { type AnswerHead, type AWSCall, readRequestID, readRetryAfter } from './aws-errors.ts';
-import { redirect, refusal, unreachable, unusable } from './aws-errors.ts';
+import { CredentialError } from '../credential/errors.ts';
+import { TransportError } from '../transport/transport.ts';
+import { classifyAWS } from './aws-errors.ts';
+import { WebIdentityProtocol } from './aws-web-identity.ts';
 import { cloudName, hasPieceOf } from './cloud-message.ts';
 import { assertAllowed, awsEndpoint, type EndpointPolicy } from './endpoints.ts';
 import type { ExchangeRequest, Provider } from './provider.ts';
+import { type HopStep, type Step, walkChain } from './role-chain.ts';
+import { type ProviderOptions, runCall, sendRequest, type STSAnswer, type STSRequest } from './sts-call.ts';
+import { internalFailure, refusal, type STSCall, unusable } from './sts-failures.ts';
 
-/** One call to STS, told when it is over. */
-export interface STSCallOutcome {
-  readonly cloud: 'AWS';
-  /** `host` or `host:port`. */
-  readonly host: string;
-  /** `OK`, a code of the register, or `Aborted` when the caller gave up. */
-  readonly code: ErrorCode | 'OK' | 'Aborted';
-  readonly durationSeconds: number;
-}
-
-/** What the AWS provider is made of. */
-export interface AWSProviderOptions {
-  readonly transport: Transport;
-  readonly policy: EndpointPolicy;
-  readonly clock: Clock;
-  readonly onCall?: (outcome: STSCallOutcome) => void;
-}
-
-/** One attempt per call, and the queue retries: longer than this a worker does not wait. */
-const DEADLINE_MS = 10_000;
-/** Answers of STS have 1 to 20 KB; an answer that is longer is none of STS's. */
-const MAX_BODY_BYTES = 64 * 1024;
-/** SDK clients kept, least recently made goes first: 25 KB each, and regions come from tenants. */
-const MAX_CLIENTS = 64;
+/** https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html names the second, which S3-like servers send. */
+const REQUEST_ID_HEADERS = ['x-amzn-requestid', 'x-amz-request-id'];
+/** What of the SDK's own headers is taken over: the form, and what a signature consists of. */
+const TAKEN_HEADERS = ['content-type', 'authorization', 'x-amz-date', 'x-amz-security-token', 'x-amz-content-sha256'];
+/** Of the SDK's middleware, what this provider does itself or does not want: nothing is retried, no header of it is sent. */
+const UNWANTED_MIDDLEWARE = [
+  'loggerMiddleware',
+  'contentLengthMiddleware',
+  'getUserAgentMiddleware',
+  'recursionDetectionMiddleware',
+  'retryMiddleware',
+];
 
 /** Thrown inside the SDK, which adds to what passes through it; the real error waits in the attempt. */
 const INSIDE_SDK = 'the request was not completed';
 
 /** What one call leaves behind on its way through the SDK. */
 interface Attempt {
-  readonly call: AWSCall;
-  head?: AnswerHead & { readonly dateMs: number | undefined };
+  readonly call: STSCall;
+  readonly signal: AbortSignal;
+  head?: Omit<STSAnswer, 'body'>;
   /** What went wrong below the SDK. */
   failure?: unknown;
-}
-
-/** The options that client.send() hands to the request handler. */
-interface SendOptions {
-  readonly abortSignal: AbortSignal;
-  readonly attempt: Attempt;
 }
 
 /** The part of the SDK's HttpRequest that is used. */
@@ -75,102 +60,125 @@ interface SDKRequest {
   readonly body?: unknown;
 }
 
+/** The fields of an answer that both operations have. */
+type Granted = Pick<AssumeRoleWithWebIdentityCommandOutput, 'Credentials' | 'AssumedRoleUser'>;
+
 class AWSProvider implements Provider<ResolvedAWS> {
   readonly cloud = 'AWS';
-  readonly #options: AWSProviderOptions;
-  readonly #clients = new Map<string, STSClient>();
+  readonly #options: ProviderOptions;
+  readonly #protocol = new WebIdentityProtocol();
+  /** A resolved exchange never changes, nor does the policy: what was judged once stays so. */
+  readonly #endpoints = new WeakMap<ResolvedAWS, URL>();
 
-  constructor(options: AWSProviderOptions) {
+  constructor(options: ProviderOptions) {
     this.#options = options;
   }
 
   endpoint(exchange: ResolvedAWS): URL {
-    return awsEndpoint(exchange, this.#options.policy);
-  }
-
-  async exchange(request: ExchangeRequest<ResolvedAWS>, signal: AbortSignal): Promise<ExchangeAnswer> {
-    const { clock } = this.#options;
-    const call: AWSCall = { exchange: request.exchange, url: this.endpoint(request.exchange), token: request.token };
-    signal.throwIfAborted();
-    const attempt: Attempt = { call };
-    const limit = deadline(clock, DEADLINE_MS, signal, () =>
-      unreachable(call, `it took longer than ${DEADLINE_MS / 1_000} s`),
-    );
-    const startMs = clock.monotonicMs();
-    const report = (code: STSCallOutcome['code']): void => {
-      const durationSeconds = (clock.monotonicMs() - startMs) / 1_000;
-      this.#options.onCall?.({ cloud: 'AWS', host: call.url.host, code, durationSeconds });
-    };
-    try {
-      const sendOptions: SendOptions = { abortSignal: limit.signal, attempt };
-      const output = await this.#client(call).send(commandFor(request), sendOptions);
-      const answer = toAnswer(output, attempt);
-      report('OK');
-      return answer;
-    } catch (error) {
-      const failure: unknown = limit.signal.aborted ? limit.signal.reason : toCredentialError(error, attempt);
-      report(signal.aborted || !(failure instanceof CredentialError) ? 'Aborted' : failure.code);
-      throw failure;
-    } finally {
-      limit.dispose();
-    }
-  }
-
-  #client(call: AWSCall): STSClient {
-    const { region } = call.exchange;
-    const key = `${region} ${call.url.href}`;
-    const known = this.#clients.get(key);
+    const known = this.#endpoints.get(exchange);
     if (known !== undefined) {
       return known;
     }
-    const [oldest] = this.#clients.keys();
-    if (oldest !== undefined && this.#clients.size >= MAX_CLIENTS) {
-      this.#clients.delete(oldest);
+    const url = awsEndpoint(exchange, this.#options.policy);
+    this.#endpoints.set(exchange, url);
+    return url;
+  }
+
+  async exchange(request: ExchangeRequest<ResolvedAWS>, signal: AbortSignal): Promise<ExchangeAnswer> {
+    const url = this.endpoint(request.exchange);
+    const calls = {
+      exchangeToken: (step: Step) => this.#exchangeToken({ request, url, signal }, step),
+      assumeRole: (step: HopStep) => this.#assumeRole({ request, url, signal }, step),
+    };
+    return await walkChain(request, calls, () => this.#options.clock.now());
+  }
+
+  #exchangeToken({ request, url, signal }: Job, step: Step): Promise<ExchangeAnswer> {
+    const { exchange, token } = request;
+    const call: STSCall = { cloud: 'AWS', role: step.role, url, secret: token };
+    const input = { ...sessionInput(exchange, step), WebIdentityToken: token };
+    return runCall(this.#options, call, signal, async (limit) => {
+      const attempt: Attempt = { call, signal: limit };
+      try {
+        const form = await this.#protocol.serialize(input);
+        const { body, ...head } = await sendRequest(this.#options, call, formRequest(form), limit);
+        attempt.head = head;
+        return toAnswer(await this.#protocol.deserialize(head.status, body), attempt);
+      } catch (error) {
+        throw toFailure(error, attempt);
+      }
+    });
+  }
+
+  /** An SDK client of its own: it holds this hop's keys, and goes with the call. */
+  #assumeRole({ request, url, signal }: Job, step: HopStep): Promise<ExchangeAnswer> {
+    const { exchange } = request;
+    const credentials = {
+      accessKeyId: step.caller.accessKeyID,
+      secretAccessKey: step.caller.secretAccessKey.reveal(),
+      sessionToken: step.caller.sessionToken.reveal(),
+    };
+    const secret = `${credentials.secretAccessKey} ${credentials.sessionToken}`;
+    const call: STSCall = { cloud: 'AWS', role: step.role, url, secret };
+    return runCall(this.#options, call, signal, async (limit) => {
+      const attempt: Attempt = { call, signal: limit };
+      const client = this.#signingClient(exchange.region, credentials, attempt);
+      try {
+        const input = { ...sessionInput(exchange, step), ...hopInput(step) };
+        return toAnswer(await client.send(new AssumeRoleCommand(input)), attempt);
+      } catch (error) {
+        throw toFailure(error, attempt);
+      }
+    });
+  }
+
+  #signingClient(region: string, credentials: SigningKeys, attempt: Attempt): STSClient {
+    const client = new STSClient({
+      ...clientConfig(region, attempt.call.url),
+      credentials,
+      systemClockOffset: this.#options.clockOffsetMs?.() ?? 0,
+    });
+    for (const name of UNWANTED_MIDDLEWARE) {
+      client.middlewareStack.remove(name);
     }
-    const client = new STSClient(clientConfig(region, call.url, this.#handler()));
-    // It builds a header, at a tenth of the SDK's cost, that #send does not take over.
-    client.middlewareStack.remove('getUserAgentMiddleware');
-    this.#clients.set(key, client);
+    // The signature's place is told by this name; nothing is retried here.
+    client.middlewareStack.add((next) => next, { step: 'finalizeRequest', priority: 'high', name: 'retryMiddleware' });
+    // Innermost: nothing of the SDK comes between it and the wire.
+    client.middlewareStack.add(
+      () => async (args) => ({ response: await this.#send(args.request as SDKRequest, attempt) }) as never,
+      { step: 'deserialize', priority: 'low', name: 'transportMiddleware' },
+    );
     return client;
   }
 
-  #handler(): NonNullable<STSClientConfig['requestHandler']> {
-    return {
-      handle: async (request: SDKRequest, { abortSignal, attempt }: SendOptions) => {
-        try {
-          return { response: await this.#send(request, abortSignal, attempt) };
-        } catch (error) {
-          attempt.failure = error;
-          throw new Error(INSIDE_SDK);
-        }
-      },
-    };
-  }
-
-  /** The SDK's request through the Transport: its host is judged once more, and only two headers are taken over. */
-  async #send(request: SDKRequest, signal: AbortSignal, attempt: Attempt) {
-    const { transport, policy, clock } = this.#options;
-    const url = requestURL(request);
-    assertAllowed(url, 'AWS', policy);
-    const response = await transport.send({
-      method: request.method,
-      url,
-      headers: { 'content-type': request.headers['content-type'] ?? '', 'user-agent': FIELD_MANAGER },
-      body: typeof request.body === 'string' ? request.body : '',
-      signal,
-    });
-    const head = readHead(response, attempt.call.token, clock.now());
-    attempt.head = head;
-    if (head.status >= 300 && head.status < 400) {
-      await discard(response);
-      throw redirect(attempt.call, head, response.headers['location']);
+  /** The SDK's request through the Transport: its host is judged once more, and only the named headers are taken over. */
+  async #send(request: SDKRequest, attempt: Attempt) {
+    try {
+      assertSamePlace(requestURL(request), attempt.call, this.#options.policy);
+      const { body, ...head } = await sendRequest(this.#options, attempt.call, wireRequest(request), attempt.signal);
+      attempt.head = head;
+      return { statusCode: head.status, headers: {}, body };
+    } catch (error) {
+      attempt.failure = error;
+      throw new Error(INSIDE_SDK);
     }
-    return { statusCode: head.status, headers: {}, body: await bodyOf(response) };
   }
 }
 
+interface SigningKeys {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
+}
+
+interface Job {
+  readonly request: ExchangeRequest<ResolvedAWS>;
+  readonly url: URL;
+  readonly signal: AbortSignal;
+}
+
 /** AWS STS as a Provider. */
-export function awsProvider(options: AWSProviderOptions): Provider<ResolvedAWS> {
+export function awsProvider(options: ProviderOptions): Provider<ResolvedAWS> {
   return new AWSProvider(options);
 }
 
@@ -178,16 +186,12 @@ export function awsProvider(options: AWSProviderOptions): Provider<ResolvedAWS> 
  * Every setting that the SDK would otherwise look for in the environment, in ~/.aws or in the metadata service.
  * (@aws-sdk/client-sts runtimeConfig.js has the list.)
  */
-function clientConfig(
-  region: string,
-  endpoint: URL,
-  requestHandler: NonNullable<STSClientConfig['requestHandler']>,
-): STSClientConfig {
+function clientConfig(region: string, endpoint: URL): STSClientConfig {
   return {
     region,
     endpoint: endpoint.href,
-    requestHandler,
-    credentials: () => Promise.reject(new Error('web identity is not signed: no key may be looked for')),
+    // Never asked: the innermost middleware answers before it.
+    requestHandler: { handle: () => Promise.reject(new Error(INSIDE_SDK)) },
     maxAttempts: 1,
     retryMode: 'standard',
     defaultsMode: 'standard',
@@ -202,16 +206,38 @@ function clientConfig(
 const nothing = (): void => undefined;
 const SILENT = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };
 
-function commandFor(request: ExchangeRequest<ResolvedAWS>): AssumeRoleWithWebIdentityCommand {
-  const { exchange } = request;
-  return new AssumeRoleWithWebIdentityCommand({
-    RoleArn: exchange.roleARN,
-    RoleSessionName: request.sessionName,
-    WebIdentityToken: request.token,
-    DurationSeconds: request.durationSeconds,
-    ...(exchange.policyARNs.length > 0 ? { PolicyArns: exchange.policyARNs.map((arn) => ({ arn })) } : {}),
-    ...(exchange.sessionPolicy === undefined ? {} : { Policy: exchange.sessionPolicy }),
-  });
+/** What both operations take. Policies narrow what is delivered, so they go with the last step. */
+function sessionInput(exchange: ResolvedAWS, step: Step) {
+  const { policyARNs, sessionPolicy } = exchange;
+  return {
+    RoleArn: step.role,
+    RoleSessionName: step.sessionName,
+    DurationSeconds: step.durationSeconds,
+    ...(step.delivered && policyARNs.length > 0 ? { PolicyArns: policyARNs.map((arn) => ({ arn })) } : {}),
+    ...(step.delivered && sessionPolicy !== undefined ? { Policy: sessionPolicy } : {}),
+  };
+}
+
+function hopInput({ hop }: HopStep) {
+  const transitive = hop.tags.filter((tag) => tag.transitive === true);
+  return {
+    ...(hop.externalID === undefined ? {} : { ExternalId: hop.externalID }),
+    ...(hop.tags.length > 0
+      ? { Tags: hop.tags.map(({ key, value }: SessionTag) => ({ Key: key, Value: value })) }
+      : {}),
+    ...(transitive.length > 0 ? { TransitiveTagKeys: transitive.map(({ key }) => key) } : {}),
+  };
+}
+
+/**
+ * The SDK may build no other URL than the one that was judged.
+ * @throws CredentialError EndpointNotAllowed.
+ */
+function assertSamePlace(url: URL, call: STSCall, policy: EndpointPolicy): void {
+  if (url.href !== call.url.href) {
+    assertAllowed(url, 'AWS', policy);
+    throw new Error(INSIDE_SDK);
+  }
 }
 
 /** The URL of the SDK's request, with everything in it that assertAllowed refuses. */
@@ -223,45 +249,30 @@ function requestURL(request: SDKRequest): URL {
   return new URL(`${request.protocol}//${userinfo}${request.hostname}${port}${request.path}${query}${fragment}`);
 }
 
-function readHead(response: TransportResponse, token: string, nowMs: number): NonNullable<Attempt['head']> {
-  const dateMs = Date.parse(response.headers['date'] ?? '');
-  const answerDateMs = Number.isFinite(dateMs) ? dateMs : undefined;
-  return {
-    status: response.status,
-    dateMs: answerDateMs,
-    requestID: readRequestID(response.headers, token),
-    retryAfterSeconds: readRetryAfter(response.headers['retry-after'], answerDateMs ?? nowMs),
-  };
+/** The unsigned request: what the SDK would send, without the headers that it adds for itself. */
+function formRequest(body: string): STSRequest {
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  return { method: 'POST', headers, body, requestIDHeaders: REQUEST_ID_HEADERS };
 }
 
-/** The body, at most 64 KiB of it. An error page that is longer is not read: its status says enough. */
-async function bodyOf(response: TransportResponse): Promise<Uint8Array> {
-  try {
-    return await readBody(response, MAX_BODY_BYTES);
-  } catch (error) {
-    if (response.status >= 300 && error instanceof TransportError && error.kind === 'too-large') {
-      return new Uint8Array();
+function wireRequest(request: SDKRequest): STSRequest {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (TAKEN_HEADERS.includes(name.toLowerCase())) {
+      headers[name.toLowerCase()] = value;
     }
-    throw error;
   }
+  const body = typeof request.body === 'string' ? request.body : '';
+  return { method: 'POST', headers, body, requestIDHeaders: REQUEST_ID_HEADERS };
 }
 
-/** Reads a body that nobody wants, so that its connection can be used again; a long or broken one is cut off. */
-async function discard(response: TransportResponse): Promise<void> {
-  try {
-    await readBody(response, MAX_BODY_BYTES);
-  } catch {
-    // The status has already decided; what the body would have said does not matter.
-  }
-}
-
-function toAnswer(output: AssumeRoleWithWebIdentityCommandOutput, attempt: Attempt): ExchangeAnswer {
+function toAnswer(output: Granted, attempt: Attempt): ExchangeAnswer {
   const { call, head } = attempt;
   const credentials = output.Credentials;
   if (credentials === undefined || head === undefined) {
     throw unusable(call, head ?? NO_HEAD, 'there are no credentials in it');
   }
-  if (hasPieceOf(call.token, credentials.AccessKeyId ?? '')) {
+  if (hasPieceOf(call.secret, credentials.AccessKeyId ?? '')) {
     throw unusable(call, head, 'its access key id repeats the token');
   }
   return {
@@ -270,37 +281,32 @@ function toAnswer(output: AssumeRoleWithWebIdentityCommandOutput, attempt: Attem
     sessionToken: credentials.SessionToken,
     expiration: credentials.Expiration,
     answerDateMs: head.dateMs,
-    identity: cloudName(output.AssumedRoleUser?.Arn, call.token),
+    identity: cloudName(output.AssumedRoleUser?.Arn, call.secret),
     requestID: head.requestID,
   };
 }
 
-const NO_HEAD: AnswerHead = { status: 0, requestID: undefined, retryAfterSeconds: undefined };
+const NO_HEAD: Omit<STSAnswer, 'body'> = {
+  status: 0,
+  requestID: undefined,
+  retryAfterSeconds: undefined,
+  dateMs: undefined,
+};
 
 /** Whatever came out of the SDK, as an error of ours; nothing of the SDK's error object is kept. */
-function toCredentialError(error: unknown, attempt: Attempt): CredentialError {
-  const { call, head, failure } = attempt;
-  if (error instanceof CredentialError) {
+function toFailure(error: unknown, { call, head, failure }: Attempt): unknown {
+  if (error instanceof CredentialError || error instanceof TransportError) {
     return error;
   }
-  if (failure instanceof CredentialError) {
+  if (failure !== undefined) {
     return failure;
   }
-  if (failure instanceof TransportError && failure.kind === 'too-large' && head !== undefined) {
-    return unusable(call, head, `the answer is longer than ${MAX_BODY_BYTES / 1024} KiB`);
+  if (head === undefined) {
+    return internalFailure(call, error);
   }
-  if (failure instanceof TransportError) {
-    return unreachable(call, failure.message);
-  }
-  if (head !== undefined && failure === undefined) {
-    return head.status < 300 ? unusable(call, head, 'it cannot be read') : refusal(call, head, wordsOf(error));
-  }
-  const seen = failure ?? error;
-  const kind = seen instanceof Error ? seen.name : typeof seen;
-  return new CredentialError(
-    'InternalError',
-    `The exchange for ${call.exchange.roleARN.slice(0, 300)} at ${call.url.host} failed inside the operator (${kind}); report it with the log line.`,
-  );
+  return head.status < 300
+    ? unusable(call, head, 'it cannot be read')
+    : refusal(call, head, wordsOf(error), classifyAWS);
 }
 
 /** The cloud's own code and message in an SDK error; a body that could not be parsed has neither. */

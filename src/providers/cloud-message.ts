@@ -6,6 +6,7 @@ const MAX_MESSAGE_LENGTH = 300;
 /** As much of a message is looked at; the rest is thrown away first. */
 const MAX_READ_LENGTH = 4_096;
 const MAX_CODE_LENGTH = 64;
+const MAX_REQUEST_ID_LENGTH = 128;
 /** Longest name (request id, assumed-role identity) taken over; an ARN has at most 2,048 characters in IAM's limits. */
 const MAX_NAME_LENGTH = 2_048;
 /** A piece of the token this long says too much; no ordinary word shares so many characters with a base64 text. */
@@ -35,12 +36,21 @@ export function cloudMessage(text: unknown, token: string): string {
 /** A cloud's error code; undefined for what is no code, such as a page of HTML. */
 export function cloudCode(text: unknown, token: string): string | undefined {
   const code = cloudName(text, token);
-  return code !== undefined && code.length <= MAX_CODE_LENGTH && /^[A-Za-z][A-Za-z0-9._:-]*$/.test(code)
+  return code !== undefined &&
+    code.length <= MAX_CODE_LENGTH &&
+    /^[A-Za-z][A-Za-z0-9._:-]*$/.test(code) &&
+    !hasSecretLike(code)
     ? code
     : undefined;
 }
 
-/** A request id or an identity: printable without spaces, or undefined. */
+/** A request id of at most 128 characters; undefined for what is none, such as a key in its place. */
+export function cloudRequestID(text: unknown, token: string): string | undefined {
+  const id = cloudName(text, token);
+  return id === undefined || hasSecretLike(id) ? undefined : id.slice(0, MAX_REQUEST_ID_LENGTH);
+}
+
+/** An identity, or another name: printable without spaces, or undefined. */
 export function cloudName(text: unknown, token: string): string | undefined {
   const usable = typeof text === 'string' && text.length <= MAX_NAME_LENGTH && /^[\x21-\x7e]+$/.test(text);
   return usable && !hasPieceOf(token, text) && text.search(JWT) < 0 ? text : undefined;
@@ -51,6 +61,10 @@ function withoutSecrets(text: string, token: string): string {
   return whole
     .replace(JWT, REMOVED)
     .replace(RUN, (run) => (isSecretLike(run) || hasPieceOf(token, run) ? REMOVED : run));
+}
+
+function hasSecretLike(text: string): boolean {
+  return text.match(RUN)?.some(isSecretLike) ?? false;
 }
 
 function isSecretLike(run: string): boolean {

@@ -2,8 +2,10 @@
 // form, or named literally in the operator's configuration; audiences belong to hosts. Every other string is refused
 // before any byte leaves. Pure. May not resolve names, read the environment or send anything.
 import type { Cloud } from '../api/names.ts';
-import type { ResolvedAWS } from '../api/resolve.ts';
+import type { ResolvedAlibabaCloud, ResolvedAWS, ResolvedExchange, ResolvedVolcengine } from '../api/resolved.ts';
 import { CredentialError } from '../credential/errors.ts';
+import { alibabaCloudHost, awsHost, isOwn, volcengineHost } from './endpoints-hosts.ts';
+import { parseOrigin, shown } from './endpoints-origin.ts';
 
 /** One STS endpoint that the operator's administrator listed (`--sts-endpoint`). */
 export interface EndpointEntry {
@@ -23,43 +25,13 @@ export interface EndpointPolicy {
   readonly apiServerAudiences: readonly string[];
 }
 
-interface Partition {
-  /** The regions of the partition. */
-  readonly regions: RegExp;
-  readonly dnsSuffix: string;
-  readonly dualStackSuffix: string;
-  /** The prefix of its FIPS hosts: GovCloud's ordinary hosts are its FIPS hosts. */
-  readonly fipsPrefix: 'sts-fips' | 'sts';
-}
-
-const partition = (
-  regions: RegExp,
-  dnsSuffix: string,
-  dualStackSuffix: string,
-  fipsPrefix: Partition['fipsPrefix'] = 'sts-fips',
-): Partition => ({ regions, dnsSuffix, dualStackSuffix, fipsPrefix });
-
-/** The commercial partition: also for regions that no pattern below knows, as AWS's own resolver does. */
-const AWS_PARTITION = partition(/^/, 'amazonaws.com', 'api.aws');
-
 /**
- * AWS partitions, from the data of the AWS SDK's own endpoint resolver (@aws-sdk/core partitions.js, client-sts
- * endpoint/bdd.js). The comparison with that resolver is a test. The order counts: the first match wins.
- * https://docs.aws.amazon.com/general/latest/gr/sts.html
+ * The clouds' own audiences; each goes to that cloud's own hosts and nowhere else.
+ * https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html
+ * https://github.com/AliyunContainerService/ack-ram-tool/blob/main/pkg/types/ram.go
+ * https://www.volcengine.com/docs/6460/1324613
  */
-const AWS_PARTITIONS: readonly Partition[] = [
-  partition(/^cn-/, 'amazonaws.com.cn', 'api.amazonwebservices.com.cn'),
-  partition(/^eusc-/, 'amazonaws.eu', 'api.amazonwebservices.eu'),
-  partition(/^us-iso-/, 'c2s.ic.gov', 'api.aws.ic.gov'),
-  partition(/^us-isob-/, 'sc2s.sgov.gov', 'api.aws.scloud'),
-  partition(/^eu-isoe-/, 'cloud.adc-e.uk', 'api.cloud-aws.adc-e.uk'),
-  partition(/^us-isof-/, 'csp.hci.ic.gov', 'api.aws.hci.ic.gov'),
-  partition(/^us-gov-/, 'amazonaws.com', 'api.aws', 'sts'),
-  AWS_PARTITION,
-];
-
-/** The audiences that AWS documents for web identity; they go to AWS's own hosts and nowhere else. */
-const OWN_AUDIENCES: Readonly<Record<Cloud, readonly string[]>> = {
+export const OWN_AUDIENCES: Readonly<Record<Cloud, readonly string[]>> = {
   AWS: ['sts.amazonaws.com', 'sts.amazonaws.com.cn'],
   AlibabaCloud: ['sts.aliyuncs.com'],
   Volcengine: ['sts.volcengine.com', 'sts.volcengineapi.com'],
@@ -72,64 +44,75 @@ const FIELD: Readonly<Record<Cloud, string>> = {
   Volcengine: 'volcengine',
 };
 
-/**
- * spec.aws.region as every AWS region is written: it ends in a number. Narrower than the CRD, because under AWS's
- * suffixes there are names that customers own (`<bucket>.s3-<region>.amazonaws.com`). At most a DNS label (RFC 1035).
- */
-const REGION = /^[a-z]{2,}(?:-[a-z0-9]+)+-[0-9]+$/;
-const MAX_LABEL_LENGTH = 63;
-/** RFC 1035: a name has at most 253 characters. */
-const MAX_HOST_LENGTH = 253;
-/** scheme, host (name, IPv4 or bracketed IPv6 without zone), port, at most one slash; and nothing else. */
-const ORIGIN = /^(https?):\/\/([a-z0-9.-]+|\[[0-9a-f:]+\])(?::([1-9][0-9]{0,4}))?\/?$/;
-const DNS_LABEL = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
-/** `127.0.0.0/8` and `::1` with a port, literally: the only places where plain http is a test bed and not a leak. */
-const LOOPBACK_WITH_PORT = /^(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]):\d+$/;
 /** An audience: printable ASCII without space, quotes, comma (it separates) and backslash. */
 const AUDIENCE = /^[\x21\x23-\x26\x28-\x2b\x2d-\x5b\x5d-\x7e]{1,253}$/;
-const MAX_SHOWN_LENGTH = 120;
 
 /**
- * AWS's own STS host for a region.
- * @returns undefined when the text is no region: nothing else may ever become part of a host.
- */
-export function awsHost(region: string, type: ResolvedAWS['endpointType']): string | undefined {
-  if (!REGION.test(region) || region.length > MAX_LABEL_LENGTH) {
-    return undefined;
-  }
-  const found = AWS_PARTITIONS.find((candidate) => candidate.regions.test(region)) ?? AWS_PARTITION;
-  switch (type) {
-    case 'Regional':
-      return `sts.${region}.${found.dnsSuffix}`;
-    case 'FIPS':
-      return `${found.fipsPrefix}.${region}.${found.dnsSuffix}`;
-    case 'DualStack':
-      return `sts.${region}.${found.dualStackSuffix}`;
-    case 'FIPSDualStack':
-      return `sts-fips.${region}.${found.dualStackSuffix}`;
-  }
-}
-
-/**
- * Where the exchange of `exchange` goes: `https://<host>/` of spec.aws.endpoint, or of region and endpointType.
+ * Where the exchange of `exchange` goes, and each hop of its chain: `https://<host>/` of spec.aws.endpoint, or of region
+ * and endpointType.
  * @throws CredentialError EndpointNotAllowed, AudienceNotAllowed.
  */
 export function awsEndpoint(exchange: ResolvedAWS, policy: EndpointPolicy): URL {
-  const url = exchange.endpoint === undefined ? derivedURL(exchange) : listedURL(exchange.endpoint, 'AWS');
-  assertAllowed(url, 'AWS', policy);
-  assertAudience({ url, cloud: 'AWS', audience: exchange.audience }, policy);
+  return judged(exchange, policy, () => {
+    const host = awsHost(exchange.region, exchange.endpointType);
+    return host === undefined ? refuseRegion(exchange, 'AWS region: write one such as eu-west-1') : ownURL(host);
+  });
+}
+
+/**
+ * Where the exchange of `exchange` goes, and each hop of its chain: `https://<host>/` of spec.alibabaCloud.endpoint, or of
+ * region and network.
+ * @throws CredentialError EndpointNotAllowed, AudienceNotAllowed.
+ */
+export function alibabaCloudEndpoint(exchange: ResolvedAlibabaCloud, policy: EndpointPolicy): URL {
+  return judged(exchange, policy, () => {
+    const { region, network } = exchange;
+    const host = alibabaCloudHost(region, network);
+    if (host !== undefined) {
+      return ownURL(host);
+    }
+    if (alibabaCloudHost(region, 'Public') === undefined) {
+      return refuseRegion(exchange, 'Alibaba Cloud region: write one such as cn-hangzhou');
+    }
+    throw new CredentialError(
+      'EndpointNotAllowed',
+      `spec.alibabaCloud.network is "VPC", but the region ${shown(region)} is served by the central STS, which is on the internet: remove the field, or name another region.`,
+    );
+  });
+}
+
+/**
+ * Where the exchange of `exchange` goes, and each hop of its chain: `https://<host>/` of spec.volcengine.endpoint, or of
+ * the region. Volcengine's requests have a query (`/?Action=...&Version=...`): before they are sent, assertAllowed judges
+ * `new URL('/', url)`.
+ * @throws CredentialError EndpointNotAllowed, AudienceNotAllowed.
+ */
+export function volcengineEndpoint(exchange: ResolvedVolcengine, policy: EndpointPolicy): URL {
+  return judged(exchange, policy, () => {
+    const host = volcengineHost(exchange.region);
+    return host === undefined
+      ? refuseRegion(exchange, 'Volcengine region: write one such as cn-beijing')
+      : ownURL(host);
+  });
+}
+
+function judged(exchange: ResolvedExchange, policy: EndpointPolicy, derive: () => URL): URL {
+  const { cloud, endpoint, audience } = exchange;
+  const url = endpoint === undefined ? derive() : listedURL(endpoint, cloud);
+  assertAllowed(url, cloud, policy);
+  assertAudience({ url, cloud, audience }, policy);
   return url;
 }
 
-function derivedURL(exchange: ResolvedAWS): URL {
-  const host = awsHost(exchange.region, exchange.endpointType);
-  if (host === undefined) {
-    throw new CredentialError(
-      'EndpointNotAllowed',
-      `spec.aws.region is ${shown(exchange.region)}, which is no AWS region: write one such as eu-west-1.`,
-    );
-  }
+function ownURL(host: string): URL {
   return new URL(`https://${host}/`);
+}
+
+function refuseRegion({ cloud, region }: ResolvedExchange, fix: string): never {
+  throw new CredentialError(
+    'EndpointNotAllowed',
+    `spec.${FIELD[cloud]}.region is ${shown(region)}, which is no ${fix}.`,
+  );
 }
 
 function listedURL(endpoint: string, cloud: Cloud): URL {
@@ -238,52 +221,6 @@ export function parseEndpointOption(text: string): EndpointOption {
   return { entry: { cloud, host: url.host, scheme: url.protocol === 'http:' ? 'http' : 'https', audiences } };
 }
 
-/** The URL of an origin as text, or why it is none. Nothing is repaired: what a parser would rewrite is refused. */
-function parseOrigin(text: string): URL | string {
-  const match = ORIGIN.exec(text);
-  if (match === null) {
-    return 'it is not https://<host>[:port] in lower case';
-  }
-  const [, scheme = '', host = '', port] = match;
-  const refused = host.startsWith('[') ? undefined : hostProblem(host);
-  if (refused !== undefined) {
-    return refused;
-  }
-  if (scheme === 'http' && !LOOPBACK_WITH_PORT.test(`${host}:${port}`)) {
-    return 'plain http is for a loopback address with a port only, such as http://127.0.0.1:8333';
-  }
-  return canonicalURL(scheme, host, port) ?? 'its host or port is not written in the usual form';
-}
-
-/** The URL if the parser reads it exactly as it is written; https may name its own port. */
-function canonicalURL(scheme: string, host: string, port: string | undefined): URL | undefined {
-  const bare = port === undefined || (scheme === 'https' && port === '443');
-  const origin = `${scheme}://${bare ? host : `${host}:${port}`}/`;
-  return URL.canParse(origin) && new URL(origin).href === origin ? new URL(origin) : undefined;
-}
-
-function hostProblem(host: string): string | undefined {
-  const labels = host.split('.');
-  if (host.length > MAX_HOST_LENGTH || labels.some((label) => label.length > MAX_LABEL_LENGTH)) {
-    return 'its host is too long';
-  }
-  if (!labels.every((label) => DNS_LABEL.test(label))) {
-    return 'its host has an empty or malformed label';
-  }
-  return labels.some((label) => label.startsWith('xn--')) ? 'its host is an internationalised name' : undefined;
-}
-
-/** The cloud's own form: default port, https, and a host that one of its regions really gives. */
-function isOwn(url: URL, cloud: Cloud): boolean {
-  if (cloud !== 'AWS' || url.protocol !== 'https:') {
-    return false;
-  }
-  const region = url.host.split('.')[1] ?? '';
-  return ENDPOINT_TYPES.some((type) => awsHost(region, type) === url.host);
-}
-
-const ENDPOINT_TYPES = ['Regional', 'FIPS', 'DualStack', 'FIPSDualStack'] as const;
-
 function listedEntry(url: URL, cloud: Cloud, policy: EndpointPolicy): EndpointEntry | undefined {
   return policy.entries.find(
     (entry) => entry.cloud === cloud && entry.host === url.host && `${entry.scheme}:` === url.protocol,
@@ -296,11 +233,4 @@ function isOwnAudience(audience: string): boolean {
 
 function isCloud(text: string): text is Cloud {
   return Object.hasOwn(FIELD, text);
-}
-
-/** A foreign text for a message: printable, short, quoted, and without the userinfo that may be in front of a host. */
-function shown(text: string): string {
-  const at = text.lastIndexOf('@');
-  const clean = (at < 0 ? text : `***${text.slice(at)}`).replace(/[^\x20-\x7e]/g, '?');
-  return `"${clean.length > MAX_SHOWN_LENGTH ? `${clean.slice(0, MAX_SHOWN_LENGTH)}...` : clean}"`;
 }

@@ -2,7 +2,7 @@
 // file behind this port: it shapes the request, checks the host, reads the answer, and sorts errors into the register.
 // May not write anywhere, retry, or read the environment.
 import type { Cloud } from '../api/names.ts';
-import type { ResolvedExchange } from '../api/resolve.ts';
+import type { ResolvedExchange } from '../api/resolved.ts';
 import type { ExchangeAnswer } from '../credential/credentials.ts';
 
 /** What one exchange needs. `token` is secret. */
@@ -18,7 +18,7 @@ export interface Provider<E extends ResolvedExchange = ResolvedExchange> {
   readonly cloud: Cloud;
   /**
    * Where the exchange would go: "host" or "host:port", which also keys the limiter together with cloud and account.
-   * @throws CredentialError EndpointNotAllowed, AudienceNotAllowed, NotSupported before any byte leaves.
+   * @throws CredentialError EndpointNotAllowed, AudienceNotAllowed before any byte leaves.
    */
   endpoint(exchange: E): URL;
   /**
@@ -28,3 +28,6 @@ export interface Provider<E extends ResolvedExchange = ResolvedExchange> {
    */
   exchange(request: ExchangeRequest<E>, signal: AbortSignal): Promise<ExchangeAnswer>;
 }
+
+/** All clouds behind one port: what the operator asks. */
+export type AnyCloud = Pick<Provider, 'endpoint' | 'exchange'>;

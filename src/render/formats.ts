@@ -1,64 +1,48 @@
-// Promises: the files and variables that an AWS credential becomes, and the way back from them. No value can end its line,
-// its quote or its argument: resolve() bounds what comes from the resource, acceptAnswer() what comes from STS, and a
-// property test holds both against these renderers. Pure.
-import { PLACEHOLDER, type Format, type Placeholder, type ResolvedAWS, type ResolvedSecret } from '../api/resolve.ts';
+// Promises: all keys of a Secret, in the formats of its cloud, and the way back from them. No value can end its line, its
+// quote or its argument: resolve() bounds what comes from the resource, acceptAnswer() what comes from STS, and property
+// tests hold both against these renderers. Pure.
+import { PLACEHOLDER, type Placeholder } from '../api/resolve.ts';
+import { deliveredRole, type Format, type ResolvedExchange, type ResolvedSecret } from '../api/resolved.ts';
+import { parseTime } from '../credential/record.ts';
+import { fileExpirationMs } from '../credential/schedule.ts';
+import { ALIBABA_CLOUD_FORMATS } from './alibaba-cloud.ts';
+import { AWS_FORMATS } from './aws.ts';
+import type { CloudFormats, CredentialParts, CredentialTimes, FileSettings, PlainData } from './parts.ts';
+import { VOLCENGINE_FORMATS } from './volcengine.ts';
 
-/** The credential's parts in the clear: they live as long as a render takes. */
-export interface CredentialParts {
-  readonly accessKeyID: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken: string;
-  /** RFC 3339 UTC without a fraction: the one form that every SDK parses. */
-  readonly expiration: string;
+export type { CredentialParts, PlainData } from './parts.ts';
+
+type Cloud = ResolvedExchange['cloud'];
+
+const CLOUDS: { readonly [C in Cloud]: CloudFormats<Extract<ResolvedExchange, { cloud: C }>> } = {
+  AWS: AWS_FORMATS,
+  AlibabaCloud: ALIBABA_CLOUD_FORMATS,
+  Volcengine: VOLCENGINE_FORMATS,
+};
+
+function formatsOf(exchange: ResolvedExchange): CloudFormats<ResolvedExchange> {
+  // Each cloud's renderers take that cloud's exchange, which is what the table's key says.
+  return CLOUDS[exchange.cloud] as CloudFormats<ResolvedExchange>;
 }
 
-/** Keys and plain values. */
-export type PlainData = Readonly<Record<string, string>>;
-
-/**
- * `credential_process` re-reads the file whenever the credential nears its end, in every AWS SDK.
- * https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
- */
-function awsFiles(exchange: ResolvedAWS, secret: ResolvedSecret, parts: CredentialParts): PlainData {
-  return {
-    config: `[default]\nregion = ${exchange.region}\ncredential_process = cat ${secret.mountPath}/credentials.json\n`,
-    'credentials.json': `${JSON.stringify({
-      Version: 1,
-      AccessKeyId: parts.accessKeyID,
-      SecretAccessKey: parts.secretAccessKey,
-      SessionToken: parts.sessionToken,
-      Expiration: parts.expiration,
-    })}\n`,
-  };
+/** @throws TypeError for times that the operator did not write. */
+function fileSettings(secret: ResolvedSecret, { issueTime, expiration }: CredentialTimes): FileSettings {
+  const issueTimeMs = parseTime(issueTime);
+  const expirationTimeMs = parseTime(expiration);
+  if (issueTimeMs === undefined || expirationTimeMs === undefined) {
+    throw new TypeError('a credential is rendered with the times of its Secret, in RFC 3339');
+  }
+  return { mountPath: secret.mountPath, fileExpirationMs: fileExpirationMs({ issueTimeMs, expirationTimeMs }) };
 }
 
-/** https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html ; read once by most SDKs, hence opt-in. */
-function awsStaticFile(parts: CredentialParts): PlainData {
-  return {
-    credentials:
-      `[default]\naws_access_key_id = ${parts.accessKeyID}\naws_secret_access_key = ${parts.secretAccessKey}\n` +
-      `aws_session_token = ${parts.sessionToken}\n`,
-  };
-}
-
-/** https://docs.aws.amazon.com/sdkref/latest/guide/environment-variables.html ; never updates in a running pod. */
-function awsEnvironment(exchange: ResolvedAWS, parts: CredentialParts): PlainData {
-  return {
-    AWS_ACCESS_KEY_ID: parts.accessKeyID,
-    AWS_SECRET_ACCESS_KEY: parts.secretAccessKey,
-    AWS_SESSION_TOKEN: parts.sessionToken,
-    AWS_REGION: exchange.region,
-  };
-}
-
-function templated(exchange: ResolvedAWS, secret: ResolvedSecret, parts: CredentialParts): PlainData {
+function templated(exchange: ResolvedExchange, secret: ResolvedSecret, parts: CredentialParts): PlainData {
   const values: Readonly<Record<Placeholder, string>> = {
     accessKeyId: parts.accessKeyID,
     secretAccessKey: parts.secretAccessKey,
     sessionToken: parts.sessionToken,
     expiration: parts.expiration,
     region: exchange.region,
-    roleArn: exchange.roleARN,
+    roleArn: deliveredRole(exchange),
   };
   const fill = (template: string): string =>
     // The pattern knows the placeholders only; what is put in is not looked at again.
@@ -66,12 +50,16 @@ function templated(exchange: ResolvedAWS, secret: ResolvedSecret, parts: Credent
   return Object.fromEntries(Object.entries(secret.data).map(([key, template]) => [key, fill(template)]));
 }
 
-/** All keys of the Secret, in plain text. */
-export function renderData(exchange: ResolvedAWS, secret: ResolvedSecret, parts: CredentialParts): PlainData {
+/**
+ * All keys of the Secret, in plain text. Files say an end a little before the true one (see fileExpirationMs); a template's
+ * `{{ expiration }}` is the true one, since the program that reads it knows its own margins.
+ */
+export function renderData(exchange: ResolvedExchange, secret: ResolvedSecret, parts: CredentialParts): PlainData {
+  const formats = formatsOf(exchange);
   const renderers: Readonly<Record<Format, () => PlainData>> = {
-    Files: () => awsFiles(exchange, secret, parts),
-    StaticFile: () => awsStaticFile(parts),
-    Environment: () => awsEnvironment(exchange, parts),
+    Files: () => formats.files(exchange, parts, fileSettings(secret, parts)),
+    StaticFile: () => formats.staticFile(exchange, parts),
+    Environment: () => formats.environment(exchange, parts),
   };
   const rendered: Record<string, string> = {};
   for (const format of secret.formats) {
@@ -81,60 +69,18 @@ export function renderData(exchange: ResolvedAWS, secret: ResolvedSecret, parts:
 }
 
 /**
- * The credential in a Secret's plain data, read from whichever format is there: files first, whose keys spec.secret.data
- * can never have, then the variables, whose keys it can have where the format Environment is not used.
+ * The credential in a Secret's plain data, read from whichever format of its cloud is there: files first, whose keys
+ * spec.secret.data can never have, then the variables, whose keys it can have where the format Environment is not used.
+ * @param times those of the Secret's annotations, which alone are true: files may say an earlier end.
  * @returns undefined where no format of ours is, so that a new exchange is needed.
  */
-export function readParts(data: PlainData, expiration: string): CredentialParts | undefined {
-  const fields =
-    readProcessJSON(data['credentials.json']) ?? readStaticFile(data['credentials']) ?? readEnvironment(data);
-  const { accessKeyID, secretAccessKey, sessionToken } = fields ?? {};
+export function readParts(
+  exchange: ResolvedExchange,
+  data: PlainData,
+  { issueTime, expiration }: CredentialTimes,
+): CredentialParts | undefined {
+  const { accessKeyID, secretAccessKey, sessionToken } = formatsOf(exchange).read(data) ?? {};
   return accessKeyID === undefined || secretAccessKey === undefined || sessionToken === undefined
     ? undefined
-    : { accessKeyID, secretAccessKey, sessionToken, expiration };
-}
-
-interface FoundParts {
-  readonly accessKeyID: string | undefined;
-  readonly secretAccessKey: string | undefined;
-  readonly sessionToken: string | undefined;
-}
-
-function readProcessJSON(text: string | undefined): FoundParts | undefined {
-  if (text === undefined) {
-    return undefined;
-  }
-  let parsed: Readonly<Record<string, string | undefined>>;
-  try {
-    parsed = JSON.parse(text) as typeof parsed;
-  } catch {
-    return undefined;
-  }
-  return {
-    accessKeyID: parsed['AccessKeyId'],
-    secretAccessKey: parsed['SecretAccessKey'],
-    sessionToken: parsed['SessionToken'],
-  };
-}
-
-function readEnvironment(data: PlainData): FoundParts | undefined {
-  return data['AWS_ACCESS_KEY_ID'] === undefined
-    ? undefined
-    : {
-        accessKeyID: data['AWS_ACCESS_KEY_ID'],
-        secretAccessKey: data['AWS_SECRET_ACCESS_KEY'],
-        sessionToken: data['AWS_SESSION_TOKEN'],
-      };
-}
-
-function readStaticFile(text: string | undefined): FoundParts | undefined {
-  if (text === undefined) {
-    return undefined;
-  }
-  const value = (key: string): string | undefined => new RegExp(`^${key} = (.*)$`, 'm').exec(text)?.[1];
-  return {
-    accessKeyID: value('aws_access_key_id'),
-    secretAccessKey: value('aws_secret_access_key'),
-    sessionToken: value('aws_session_token'),
-  };
+    : { accessKeyID, secretAccessKey, sessionToken, issueTime, expiration };
 }

@@ -1,8 +1,10 @@
 // Promises: the Secret that a credential is to be, and the smallest JSON Patch that makes an existing Secret so: foreign
-// labels, annotations and owner references stay, what we set and no longer want goes. Pure; every patch carries the
-// resourceVersion that it was computed from.
+// labels, annotations and owner references stay, what we set and no longer want goes; in a Secret that was handed over
+// foreign keys of the data stay too. Pure; every patch carries the resourceVersion that it was computed from.
 import {
+  ANNOTATION_ADOPTER_UID,
   ANNOTATION_CONTENT_HASH,
+  ANNOTATION_DATA_KEYS,
   ANNOTATION_EXPIRATION_TIME,
   ANNOTATION_ISSUE_TIME,
   ANNOTATION_METADATA_KEYS,
@@ -17,7 +19,8 @@ import {
   LABEL_VELERO_EXCLUDE,
 } from '../api/names.ts';
 import type { JSONPatchOperation, ObjectMeta, OwnerReference, Secret } from '../api/meta.ts';
-import type { ResolvedCredential } from '../api/resolve.ts';
+import type { ResolvedCredential } from '../api/resolved.ts';
+import { noteOfKeys, type SharedData } from '../credential/adoption.ts';
 import { contentHash } from '../credential/hashes.ts';
 
 /** What a Secret is made from. */
@@ -27,6 +30,8 @@ export interface SecretInput {
   readonly name: string;
   readonly uid: string;
   readonly resolved: ResolvedCredential;
+  /** The Secret is its owner's, who handed it over (isShared in ownership.ts): only keys are written into it. */
+  readonly shares: boolean;
   /** Plain values, or those that the Secret has already (base64) when only metadata is repaired. */
   readonly data:
     | { readonly plain: Readonly<Record<string, string>> }
@@ -45,25 +50,31 @@ export interface WantedSecret {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string | undefined>>;
   readonly owner: OwnerReference;
-  /** Retain: our reference is to be absent. */
+  /** Retain, or somebody else's: our reference is to be absent. */
   readonly owned: boolean;
+  /** The Secret is its owner's, who handed it over: it has to exist, and what is not ours in it stays. */
+  readonly shares: boolean;
   readonly data: Readonly<Record<string, string>>;
 }
 
 /** Computes the wanted Secret. */
 export function wantSecret(input: SecretInput): WantedSecret {
-  const { resolved } = input;
+  const { resolved, shares } = input;
   const data = 'base64' in input.data ? input.data.base64 : encode(input.data.plain);
-  const restartsConsumers = resolved.secret.formats.includes('Environment');
   return {
     namespace: input.namespace,
     name: resolved.secret.name,
-    labels: { ...resolved.secret.labels, [LABEL_NAME]: input.name, [LABEL_VELERO_EXCLUDE]: 'true' },
+    labels: {
+      ...resolved.secret.labels,
+      [LABEL_NAME]: input.name,
+      // Whoever owns the Secret decides about its backup.
+      ...(shares ? {} : { [LABEL_VELERO_EXCLUDE]: 'true' }),
+    },
     annotations: {
       ...resolved.secret.annotations,
-      [ANNOTATION_RELOADER_IGNORE]: restartsConsumers ? undefined : 'true',
+      ...(shares ? {} : { [ANNOTATION_RELOADER_IGNORE]: reloaderIgnore(resolved) }),
       [ANNOTATION_METADATA_KEYS]: metadataKeys(resolved),
-      [ANNOTATION_OWNER_UID]: input.uid,
+      ...ownershipNotes(input, data),
       [ANNOTATION_ISSUE_TIME]: input.issueTime,
       [ANNOTATION_EXPIRATION_TIME]: input.expirationTime,
       [ANNOTATION_REQUEST_HASH]: input.requestHash,
@@ -84,8 +95,26 @@ export function wantSecret(input: SecretInput): WantedSecret {
       controller: true,
       blockOwnerDeletion: false,
     },
-    owned: resolved.secret.deletionPolicy === 'Delete',
+    owned: !shares && resolved.secret.deletionPolicy === 'Delete',
+    shares,
     data,
+  };
+}
+
+/** Consumers of variables have to be restarted, those of files must not be. */
+function reloaderIgnore({ secret }: ResolvedCredential): 'true' | undefined {
+  return secret.formats.includes('Environment') ? undefined : 'true';
+}
+
+/** What says that the Secret is ours, or that keys of it are; never both. */
+function ownershipNotes(
+  { uid, shares }: SecretInput,
+  data: Readonly<Record<string, string>>,
+): WantedSecret['annotations'] {
+  return {
+    [ANNOTATION_OWNER_UID]: shares ? undefined : uid,
+    [ANNOTATION_ADOPTER_UID]: shares ? uid : undefined,
+    [ANNOTATION_DATA_KEYS]: shares ? noteOfKeys(data) : undefined,
   };
 }
 
@@ -129,25 +158,67 @@ export function newSecret(wanted: WantedSecret): Secret {
 /**
  * The operations that make an existing Secret the wanted one, with its resourceVersion as precondition: 409 when stale.
  * @param existing the Secret's metadata as last seen.
- * @param data `replace` writes the data whole; `keep` leaves it, because it is as wanted.
+ * @param data `replace` writes the data, whole or our keys of them; `keep` leaves them, because they are as wanted.
+ * @param shared what is ours of the data of a Secret that was handed over.
  * @returns nothing to do: an empty list.
  */
 export function patchOperations(
   existing: ObjectMeta,
   wanted: WantedSecret,
   data: 'replace' | 'keep',
+  shared?: SharedData,
 ): JSONPatchOperation[] {
+  const { labels, annotations } = wanted.shares ? besideTheOwners(existing, wanted) : wanted;
   const dropped = droppedKeys(existing, wanted);
   const changes: JSONPatchOperation[] = [
-    ...mapOperations('/metadata/labels', existing.labels, wanted.labels, dropped.labels),
-    ...mapOperations('/metadata/annotations', existing.annotations, wanted.annotations, dropped.annotations),
+    ...mapOperations('/metadata/labels', existing.labels, labels, dropped.labels),
+    ...mapOperations('/metadata/annotations', existing.annotations, annotations, dropped.annotations),
     ...ownerOperations(existing.ownerReferences ?? [], wanted),
-    // `add` also replaces, and works where the Secret has no data at all.
-    ...(data === 'replace' ? [{ op: 'add', path: '/data', value: wanted.data } as const] : []),
+    ...(data === 'replace' ? dataOperations(wanted, shared) : []),
   ];
   return changes.length === 0
     ? []
     : [{ op: 'replace', path: '/metadata/resourceVersion', value: existing.resourceVersion ?? '' }, ...changes];
+}
+
+/** A Secret that was handed over, of which nothing further is known. */
+const NOTHING_PROVED: SharedData = { keys: [], exists: true };
+
+function dataOperations({ data, shares }: WantedSecret, shared?: SharedData): JSONPatchOperation[] {
+  // `add` also replaces, and works where the Secret has no data at all.
+  if (!shares) {
+    return [{ op: 'add', path: '/data', value: data }];
+  }
+  const { keys, exists } = shared ?? NOTHING_PROVED;
+  const dropped = keys.filter((key) => !Object.hasOwn(data, key));
+  return [
+    ...(!exists ? [{ op: 'add', path: '/data', value: {} } as const] : []),
+    ...dropped.map((key) => ({ op: 'remove', path: `/data/${escapePointer(key)}` }) as const),
+    ...Object.entries(data).map(([key, value]) => ({ op: 'add', path: `/data/${escapePointer(key)}`, value }) as const),
+  ];
+}
+
+/** In a Secret that was handed over, a label or annotation that its owner has set is not overwritten, nor noted as ours. */
+function besideTheOwners(existing: ObjectMeta, wanted: WantedSecret): Pick<WantedSecret, 'labels' | 'annotations'> {
+  const { labels = {}, annotations = {} } = existing;
+  const noted = annotations[ANNOTATION_METADATA_KEYS]?.split(',') ?? [];
+  const wishes = wanted.annotations[ANNOTATION_METADATA_KEYS]?.split(',') ?? [];
+  const isTheirs = (mark: string): boolean =>
+    !noted.includes(mark) &&
+    (mark.startsWith(LABEL_MARK)
+      ? Object.hasOwn(labels, mark.slice(LABEL_MARK.length))
+      : Object.hasOwn(annotations, mark.slice(ANNOTATION_MARK.length)));
+  const theirs = wishes.filter(isTheirs);
+  const ours = wishes.filter((mark) => !theirs.includes(mark));
+  const without = <T>(map: Readonly<Record<string, T>>, mark: string): Record<string, T> =>
+    Object.fromEntries(Object.entries(map).filter(([key]) => !theirs.includes(mark + key)));
+  return {
+    labels: without(wanted.labels, LABEL_MARK),
+    annotations: {
+      ...without(wanted.annotations, ANNOTATION_MARK),
+      [ANNOTATION_METADATA_KEYS]: ours.length === 0 ? undefined : ours.join(','),
+    },
+  };
 }
 
 /** Keys that spec.secret once set, by our own note on the Secret, and does not set any more. */

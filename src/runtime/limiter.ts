@@ -1,9 +1,10 @@
 // Promises: no endpoint gets more calls than its quota, and one that throttles or is down gets few, however many
-// credentials wait for it. Answers at once, always: a caller that is refused puts its key back into the queue and never
-// holds a worker. May not know what an endpoint is: it is given a string (cloud, account and region).
+// credentials wait for it; and that tenants share what it gets. Answers at once, always: a caller that is refused puts its key
+// back into the queue and never holds a worker. May not know what an endpoint is: it is given a string (cloud, account and region).
 import type { Clock } from './clock.ts';
 import type { Random } from './random.ts';
 import { type Rate, TokenBucket } from './token-bucket.ts';
+import { type Caller, type TurnRequest, Turns } from './turns.ts';
 
 /** How a call ended, as far as the endpoint is concerned. */
 export type CallOutcome =
@@ -73,8 +74,12 @@ export class EndpointLimiter {
     this.#maxKeys = options.maxKeys ?? DEFAULT_MAX_KEYS;
   }
 
-  /** Asks for one call to the endpoint `key`. Never waits. */
-  tryAcquire(key: string): Admission {
+  /**
+   * Asks for a piece of work at the endpoint `key`. Never waits.
+   * @param calls how many calls the work makes, one after another: each takes its share of the rate.
+   * @param caller who asks; one that is refused and named has a call kept for it at the time that it is told.
+   */
+  tryAcquire(key: string, calls = 1, caller?: Caller): Admission {
     let endpoint = this.#endpoints.get(key);
     if (endpoint === undefined) {
       if (this.#endpoints.size >= this.#maxKeys) this.#dropOne();
@@ -83,7 +88,7 @@ export class EndpointLimiter {
     }
     this.#endpoints.delete(key);
     this.#endpoints.set(key, endpoint);
-    return endpoint.tryAcquire();
+    return endpoint.tryAcquire(calls, caller);
   }
 
   /** What is asked of each endpoint, for metrics. */
@@ -115,8 +120,7 @@ class Endpoint {
   /** Calls that were granted before the rate last fell say nothing about the lower rate. */
   #loweredAtGrant = 0;
   #raisedAtMs = -Infinity;
-  /** The moment at which the next refused caller is asked to come: each gets one of its own. */
-  #nextSlotMs = 0;
+  readonly #turns = new Turns();
 
   constructor(clock: Clock, random: Random, rate: Rate) {
     this.#clock = clock;
@@ -125,12 +129,13 @@ class Endpoint {
     this.#bucket = new TokenBucket(clock, rate);
   }
 
-  tryAcquire(): Admission {
-    if (this.#inFlight >= this.#inFlightLimit() || !this.#bucket.tryTake()) {
+  tryAcquire(calls: number, caller?: Caller): Admission {
+    if (this.#inFlight >= this.#inFlightLimit() || !this.#tryTake(calls, caller)) {
       this.#refused += 1;
-      return { granted: false, retryAfterMs: this.#retryAfterMs() };
+      return { granted: false, retryAfterMs: this.#retryAfterMs(calls, caller) };
     }
-    this.#granted += 1;
+    if (caller !== undefined) this.#turns.end(caller.key);
+    this.#granted += calls;
     this.#inFlight += 1;
     const grant = this.#granted;
     let isReleased = false;
@@ -192,16 +197,35 @@ class Endpoint {
   #setRate(perSecond: number): void {
     const burst = Math.max(1, (this.#fullRate.burst * perSecond) / this.#fullRate.perSecond);
     this.#bucket.setRate({ perSecond, burst });
-    this.#nextSlotMs = 0;
+    this.#turns.clear();
   }
 
-  /** Who is refused gets a slot of the coming rate. Where those are far away, chance spreads the rest. */
-  #retryAfterMs(): number {
+  /** Takes the tokens, unless others have come to their turn and would miss them; whose own turn it is takes first. */
+  #tryTake(calls: number, caller: Caller | undefined): boolean {
     const nowMs = this.#clock.monotonicMs();
-    const intervalMs = 1_000 / this.#perSecond();
-    const slotMs = Math.max(this.#nextSlotMs, nowMs + (this.#bucket.untilTokenMs() || intervalMs));
-    if (slotMs - nowMs > MAX_RETRY_AFTER_MS) return MAX_RETRY_AFTER_MS * (1 - this.#random.next() / 2);
-    this.#nextSlotMs = slotMs + intervalMs;
-    return slotMs - nowMs;
+    const kept = this.#turns.keptForOthers(caller?.key, nowMs);
+    const turnMs = caller === undefined ? undefined : this.#turns.timeMs(caller.key);
+    const isTurn = turnMs !== undefined && turnMs <= nowMs;
+    if (kept > 0 && !isTurn && this.#bucket.untilTokensMs(calls + kept) > 0) return false;
+    return this.#bucket.tryTake(calls);
+  }
+
+  /** Who is refused gets a turn, or else a time to ask again. Where both are far away, chance spreads the rest. */
+  #retryAfterMs(calls: number, caller: Caller | undefined): number {
+    const nowMs = this.#clock.monotonicMs();
+    const intervalMs = (1_000 / this.#perSecond()) * calls;
+    const waitMs = this.#bucket.untilTokensMs(calls) || intervalMs;
+    const turnMs = caller === undefined ? undefined : this.#turns.timeMs(caller.key);
+    if (turnMs !== undefined) return Math.max(turnMs - nowMs, waitMs);
+    const request: TurnRequest = {
+      nowMs,
+      earliestMs: nowMs + waitMs,
+      intervalMs,
+      horizonMs: MAX_RETRY_AFTER_MS,
+      calls,
+    };
+    const booked = caller === undefined ? undefined : this.#turns.book(caller, request);
+    const atMs = booked ?? this.#turns.askAgainMs(caller?.tenant ?? '', request);
+    return atMs === undefined ? MAX_RETRY_AFTER_MS * (1 - this.#random.next() / 2) : atMs - nowMs;
   }
 }

@@ -27,18 +27,21 @@ export class TokenBucket {
     return this.#rate;
   }
 
-  /** Takes a token if there is a whole one. */
-  tryTake(): boolean {
-    this.#fill();
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+  /**
+   * Takes `count` tokens if they are there. More than a full bucket holds are taken from a full one, and what is missing is
+   * filled up first: the rate holds in the long run, and nobody waits for ever.
+   */
+  tryTake(count = 1): boolean {
+    if (this.untilTokensMs(count) > 0) return false;
+    this.#tokens -= count;
     return true;
   }
 
-  /** Milliseconds until there is a whole token, if nobody takes one; 0 when there is. */
-  untilTokenMs(): number {
+  /** Milliseconds until tryTake(count) can succeed, if nobody else takes a token; 0 when it can. */
+  untilTokensMs(count = 1): number {
     this.#fill();
-    return this.#tokens >= 1 ? 0 : ((1 - this.#tokens) / this.#rate.perSecond) * 1_000;
+    const wanted = Math.min(count, this.#rate.burst);
+    return this.#tokens >= wanted ? 0 : ((wanted - this.#tokens) / this.#rate.perSecond) * 1_000;
   }
 
   /** Whether nothing would change if the bucket were thrown away and made anew. */

@@ -8,10 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import nock from 'nock';
-import type { ResolvedAWS } from '../../src/api/resolve.ts';
+import type { ResolvedAWS } from '../../src/api/resolved.ts';
 import { acceptAnswer, type ExchangeAnswer } from '../../src/credential/credentials.ts';
 import { CredentialError, type ErrorCode } from '../../src/credential/errors.ts';
-import { awsProvider, type STSCallOutcome } from '../../src/providers/aws.ts';
+import { awsProvider } from '../../src/providers/aws.ts';
+import type { STSCallOutcome } from '../../src/providers/sts-call.ts';
 import type { EndpointPolicy } from '../../src/providers/endpoints.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import type { Transport, TransportRequest } from '../../src/transport/transport.ts';
@@ -32,6 +33,7 @@ const EXCHANGE: ResolvedAWS = {
   audience: 'sts.amazonaws.com',
   endpointType: 'Regional',
   policyARNs: [],
+  roleChain: [],
 };
 const REQUEST = { exchange: EXCHANGE, durationSeconds: 3600, sessionName: 'shop.orders.orders', token: TOKEN };
 const NO_ENTRIES: EndpointPolicy = { entries: [], apiServerAudiences: [] };

@@ -1,8 +1,9 @@
 // Promises: WorkloadCredentials, their Secrets and what is observed of them, as valid as the API server would hold them,
 // so that a test names only what it is about. Pure: no time but T0, no chance.
 import type { PartialObjectMetadata, Secret } from '../../src/api/meta.ts';
-import { ANNOTATION_ALLOW } from '../../src/api/names.ts';
-import { type ResolvedCredential, resolve } from '../../src/api/resolve.ts';
+import { ANNOTATION_ADOPT, ANNOTATION_ALLOW, LABEL_NAME } from '../../src/api/names.ts';
+import { resolve } from '../../src/api/resolve.ts';
+import type { ResolvedCredential } from '../../src/api/resolved.ts';
 import type { WorkloadCredential, WorkloadCredentialSpec, WorkloadCredentialStatus } from '../../src/api/types.gen.ts';
 import { type Credential, SecretText } from '../../src/credential/credentials.ts';
 import { renderHash, requestHash } from '../../src/credential/hashes.ts';
@@ -85,26 +86,62 @@ export interface SecretChange {
   readonly refreshHandled?: string;
   readonly requestHash?: string;
   readonly renderHash?: string;
+  /** It was handed over; what its owner has in it is for the test to add. */
+  readonly shares?: boolean;
 }
 
 /** The Secret that the operator writes for it, as the API server then holds it. */
 export function aSecret(change: SecretChange = {}): Secret {
   const resolved = aResolved(change.spec);
   const issueTimeMs = change.issueTimeMs ?? T0;
+  const issueTime = formatTime(issueTimeMs);
   const expirationTime = formatTime(issueTimeMs + (change.lifeMs ?? HOUR));
+  const parts = { ...PARTS, issueTime, expiration: expirationTime };
   const wanted = wantSecret({
     namespace: NAMESPACE,
     name: NAME,
     uid: change.ownerUID ?? UID,
     resolved,
-    data: { plain: renderData(resolved.exchange, resolved.secret, { ...PARTS, expiration: expirationTime }) },
-    issueTime: formatTime(issueTimeMs),
+    shares: change.shares ?? false,
+    data: { plain: renderData(resolved.exchange, resolved.secret, parts) },
+    issueTime,
     expirationTime,
     requestHash: change.requestHash ?? requestHash(requestInputs(resolved)),
     renderHash: change.renderHash ?? renderHash(renderInputs(resolved)),
     refreshHandled: change.refreshHandled,
   });
   return withMetadata(newSecret(wanted), { uid: SECRET_UID, resourceVersion: '200' });
+}
+
+/** A Secret that its owner hands over, with a key of its own. */
+export function anOffered(change: Partial<Secret> = {}): Secret {
+  return {
+    type: 'Opaque',
+    metadata: {
+      name: NAME,
+      namespace: NAMESPACE,
+      uid: SECRET_UID,
+      resourceVersion: '150',
+      labels: { [LABEL_NAME]: NAME, 'example.com/theirs': 'stays' },
+      annotations: { [ANNOTATION_ADOPT]: NAME },
+    },
+    data: { theirs: 'dGhlaXJz' },
+    ...change,
+  };
+}
+
+/** A Secret that was handed over and taken, as the API server then holds it. */
+export function anAdopted(change: SecretChange = {}): Secret {
+  const offered = anOffered();
+  const written = unowned(aSecret({ ...change, shares: true }));
+  const { labels, annotations } = written.metadata;
+  return {
+    ...withMetadata(written, {
+      labels: { ...offered.metadata.labels, ...labels },
+      annotations: { ...offered.metadata.annotations, ...annotations },
+    }),
+    data: { ...offered.data, ...written.data },
+  };
 }
 
 /** A Secret with other metadata. */
@@ -227,5 +264,5 @@ export function anObserved(change: ObservedChange = {}): Observed {
 /** The credential's parts in a Secret, read the way a re-render does. */
 export function partsIn(secret: Secret): ReturnType<typeof readParts> {
   const plain = Object.entries(secret.data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]);
-  return readParts(Object.fromEntries(plain), '');
+  return readParts(aResolved().exchange, Object.fromEntries(plain), { issueTime: '', expiration: '' });
 }

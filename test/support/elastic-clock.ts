@@ -45,6 +45,11 @@ export class ElasticClock implements Clock {
     };
   }
 
+  /** Timers that wait: none is left when everything that took this clock has ended. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
   /** Moves both clocks forward by `ms` milliseconds, in steps; real time that passes meanwhile counts. */
   async skip(ms: number, stepMs = STEP_MS): Promise<void> {
     const untilMs = this.monotonicMs() + ms;

@@ -1,15 +1,19 @@
 // Promises: an operator in this process, beside those of an OperatorBed and against its sandbox, whose clock, credentials
-// and server a test may give: for clocks that are wrong, tokens that end and certificates that change.
+// and server a test may give: for clocks that are wrong, tokens that end and certificates that change. A suite's bed ends
+// with the suite, and fails it when an operator has left a timer or a socket behind.
+import assert from 'node:assert/strict';
+import { after, before } from 'node:test';
 import { PassThrough } from 'node:stream';
+import type { SandboxOptions } from '../../sandbox/sandbox.ts';
 import type { ServerCredentials } from '../../src/kube/connection.ts';
 import { Operator, type OperatorEnd } from '../../src/operator.ts';
 import { parseOptions } from '../../src/options.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { jsonLog } from '../../src/telemetry/logger.ts';
-import { undiciTransport } from '../../src/transport/undici.ts';
 import { waitFor } from '../beds/wait.ts';
-import type { LogLine, OperatorBed } from './operator-bed.ts';
+import { type LogLine, type OperatorBed, startOperatorBed } from './operator-bed.ts';
+import { openHere } from './vitals.ts';
 
 /** What differs from the bed's own operators. */
 export interface FaultOperatorOptions {
@@ -76,8 +80,8 @@ export async function startFaultOperator(bed: OperatorBed, other: FaultOperatorO
     hostName: 'fault-operator',
     version: '0.0.0-test',
     apiServerAudiences: [bed.sandbox.issuer],
-    openTransport: (tls) => undiciTransport({ connections: 16, tls, connectTimeoutMs: 5_000 }),
-    stsTransport: undiciTransport({ connections: 16, tls: {}, connectTimeoutMs: 5_000 }),
+    openTransport: (tls) => bed.transport(tls),
+    stsTransport: bed.transport({}),
     clock,
     random: systemRandom,
     log: jsonLog({ stream, level: 'debug', clock, onWriteFailure: () => undefined }),
@@ -101,6 +105,58 @@ export async function startFaultOperator(bed: OperatorBed, other: FaultOperatorO
     metrics: async () => {
       const { host = '', port = 0 } = operator.listening ?? {};
       return await (await fetch(`http://${host}:${port}/metrics`)).text();
+    },
+  };
+}
+
+/** A suite's bed, with the operators that its tests start. */
+export interface FaultBed {
+  /** @throws Error before the suite's before() has run. */
+  readonly bed: OperatorBed;
+  start(other?: FaultOperatorOptions): Promise<FaultOperator>;
+}
+
+type Open = ReturnType<typeof openHere>;
+
+/** Pools close their sockets a moment after the last answer, watches their timers with their connection. */
+async function assertNothingLeft(bed: OperatorBed, before: Open): Promise<void> {
+  const withoutTimers = async (): Promise<boolean> => bed.clock.pendingCount === 0;
+  await waitFor('every timer of the shared clock to be given back', withoutTimers, { timeoutMs: 5_000 });
+  await bed.stop();
+  // The look itself waits with one timer.
+  const isBack = ({ sockets, timers } = openHere()): boolean =>
+    sockets <= before.sockets && timers <= before.timers + 1;
+  await waitFor('sockets', () => isBack(), { timeoutMs: 5_000 }).catch(() => undefined);
+  const now = openHere();
+  const told = `open in this process before: ${JSON.stringify(before)}, after: ${JSON.stringify(now)}`;
+  process.stdout.write(`${told}\n`);
+  assert.ok(isBack(now), told);
+}
+
+/** Starts a bed before the tests of the suite that calls this, and ends all of it after them. */
+export function useFaultBed(options: SandboxOptions): FaultBed {
+  const operators: FaultOperator[] = [];
+  let bed: OperatorBed | undefined;
+  let openBefore: Open | undefined;
+  const ready = (): OperatorBed => bed ?? assert.fail('the bed is there while the tests of its suite run');
+  before(async () => {
+    openBefore = openHere();
+    bed = await startOperatorBed(options);
+  });
+  after(async () => {
+    if (bed === undefined || openBefore === undefined) return;
+    bed.sandbox.apiServer.faults.clear();
+    await Promise.all([...operators, ...bed.running].map(async (operator) => await operator.stop()));
+    await assertNothingLeft(bed, openBefore);
+  });
+  return {
+    get bed() {
+      return ready();
+    },
+    start: async (other) => {
+      const operator = await startFaultOperator(ready(), other);
+      operators.push(operator);
+      return operator;
     },
   };
 }

@@ -19,6 +19,8 @@ import { callsOf, describeCall } from './audit.ts';
 import type { AuditEvent } from './audit.ts';
 import { ClusterClient, conditionOf } from './cluster-client.ts';
 import type { CredentialSeen } from './cluster-client.ts';
+import { pairIn, SecretReader } from './secret-reader.ts';
+import type { Pair } from './secret-reader.ts';
 
 const CHART = fileURLToPath(new URL('../../helm', import.meta.url));
 /** The operator's own namespace. */
@@ -46,6 +48,10 @@ export interface InstallOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The operator talks to the API server through it. */
   readonly apiProxy?: APIProxy;
+  /** The directory of a chart; default that of this checkout. */
+  readonly chart?: string;
+  /** Further values of the chart. */
+  readonly values?: Readonly<Record<string, unknown>>;
 }
 
 /** An Event, as far as tests look at it. */
@@ -73,6 +79,22 @@ export function manifest({ namespace, name, serviceAccountName = name, aws, spec
     metadata: { namespace, name },
     spec: { serviceAccountName, aws, ...spec },
   };
+}
+
+interface Binding {
+  readonly metadata: { readonly namespace?: string };
+  readonly roleRef: { readonly kind: string; readonly name: string };
+  readonly subjects?: readonly { readonly kind: string; readonly namespace?: string; readonly name: string }[];
+}
+
+interface Role {
+  readonly kind: string;
+  readonly metadata: { readonly namespace?: string; readonly name: string };
+  readonly rules: readonly {
+    readonly apiGroups: readonly string[];
+    readonly resources: readonly string[];
+    readonly verbs: readonly string[];
+  }[];
 }
 
 interface TokenClaims {
@@ -139,13 +161,42 @@ export class Installation {
     return proxy;
   }
 
+  /** As the API server knows the operator. */
+  get username(): string {
+    return this.#username;
+  }
+
+  /** A client with the operator's own token: what a thief of it could do. The caller closes it. */
+  thief(): ClusterClient {
+    const token = this.#bearers.at(-1);
+    assert.ok(token !== undefined, 'the chart was installed');
+    return new ClusterClient(this.kubernetes.server, { caPEM: this.kubernetes.caPEM, token });
+  }
+
   /** Installs the chart, and starts the program with the arguments of the chart's Deployment. */
   async install(options: InstallOptions): Promise<OperatorProcess> {
+    // So that the API server judges the Deployment's pods, too: it makes them, though no node runs them.
+    const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+    await this.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM_NAMESPACE, labels } });
+    await this.#helm('install', options, []);
+    return await this.start();
+  }
+
+  /** Puts this checkout's chart in the place of the one that was installed, with the same values; starts nothing. */
+  async upgrade(): Promise<void> {
+    await this.#helm('upgrade', { ...this.#install, chart: CHART }, []);
+  }
+
+  async #helm(verb: 'install' | 'upgrade', options: InstallOptions, further: readonly string[]): Promise<void> {
     const scope = options.scope === 'clusterWide' ? 'clusterWide=true' : `namespaces=${JSON.stringify(options.scope)}`;
     const endpoints = options.endpoints.map((endpoint) => ({ cloud: 'AWS', ...endpoint }));
     const values = ['--set-json', scope, '--set-json', `sts.endpoints=${JSON.stringify(endpoints)}`];
-    const command = ['install', RELEASE, CHART, '--namespace', SYSTEM_NAMESPACE, '--create-namespace'];
-    const debug = ['--set', 'logLevel=debug'];
+    const command = [verb, RELEASE, options.chart ?? CHART, '--namespace', SYSTEM_NAMESPACE, ...further];
+    for (const [path, value] of Object.entries(options.values ?? {})) {
+      command.push('--set-json', `${path}=${JSON.stringify(value)}`);
+    }
+    // The tests force refreshes in a row.
+    const debug = ['--set', 'logLevel=debug', '--set', 'minRefreshIntervalSeconds=1'];
     const installed = await this.kubernetes.helm([...command, ...values, ...debug, '--wait=hookOnly']);
     assert.equal(installed.code, 0, installed.stderr);
     const template = await this.#podTemplate();
@@ -158,7 +209,6 @@ export class Installation {
     const { file, token } = await this.kubernetes.serviceAccountKubeconfig(SYSTEM_NAMESPACE, account, through);
     this.#kubeconfig = file;
     this.#bearers.push(token);
-    return await this.start();
   }
 
   async #podTemplate(): Promise<{
@@ -172,10 +222,13 @@ export class Installation {
 
   /**
    * Starts the program.
-   * @param further what differs from the chart: arguments that are added, those that are left out, another main.js.
+   * @param further what differs from the chart: arguments that are added, those that are left out, another main.js; what
+   * differs from install(): variables.
    */
-  async start(further: { args?: readonly string[]; without?: RegExp; main?: string } = {}): Promise<OperatorProcess> {
-    const { env = {} } = this.#install;
+  async start(
+    further: { args?: readonly string[]; without?: RegExp; main?: string; env?: Readonly<Record<string, string>> } = {},
+  ): Promise<OperatorProcess> {
+    const env = { ...this.#install.env, ...further.env };
     const kept = this.#args.filter((argument) => further.without?.test(argument) !== true);
     const operator = await startOperator({
       kubeconfig: this.#kubeconfig,
@@ -246,9 +299,64 @@ export class Installation {
     return await this.until(key, 'Ready=True Issued', isIssued, timeoutMs);
   }
 
+  /** A pod's view of the Secret, from now on until it is stopped. */
+  reader({ namespace, name }: { readonly namespace: string; readonly name: string }): SecretReader {
+    const read = async (): Promise<Pair | undefined> => {
+      const secret = await this.client.secret(namespace, name);
+      return secret === undefined ? undefined : pairIn(secret.data['credentials.json'] ?? '');
+    };
+    return new SecretReader({ read, now: Date.now, everyMs: 100 });
+  }
+
   /** Everything that the operator called, in the API server's own record. */
   async calls(): Promise<AuditEvent[]> {
     return callsOf(await this.kubernetes.audit(), this.#username);
+  }
+
+  /** What the operator called, as `verb group/resource`. */
+  async usedRights(): Promise<Set<string>> {
+    const uses = (await this.calls()).flatMap(({ verb, objectRef }) => {
+      if (objectRef === undefined) return [];
+      const { apiGroup = '', resource, subresource } = objectRef;
+      return [`${verb} ${apiGroup}/${resource}${subresource === undefined ? '' : `/${subresource}`}`];
+    });
+    return new Set(uses);
+  }
+
+  /** What every role that is bound to the operator's ServiceAccount allows, in the same words. */
+  async grantedRights(): Promise<Set<string>> {
+    const all = async <T>(kind: string): Promise<readonly T[]> => {
+      const text = await this.kubectl('get', `${kind}.rbac.authorization.k8s.io`, '--all-namespaces', '-o', 'json');
+      return (JSON.parse(text) as { items: T[] }).items;
+    };
+    const account = this.#username.split(':').slice(2).join('/');
+    const isOurs = ({ subjects = [] }: Binding): boolean =>
+      subjects.some(({ kind, namespace, name }) => kind === 'ServiceAccount' && `${namespace}/${name}` === account);
+    const bindings = [...(await all<Binding>('rolebindings')), ...(await all<Binding>('clusterrolebindings'))];
+    const roles = [...(await all<Role>('roles')), ...(await all<Role>('clusterroles'))];
+    const idOf = (kind: string, namespace: string | undefined, name: string): string =>
+      kind === 'Role' ? `Role ${namespace}/${name}` : `ClusterRole ${name}`;
+    const bound = new Set(
+      bindings.filter(isOurs).map(({ metadata, roleRef }) => idOf(roleRef.kind, metadata.namespace, roleRef.name)),
+    );
+    const granting = roles.filter(({ kind, metadata }) => bound.has(idOf(kind, metadata.namespace, metadata.name)));
+    return new Set(
+      granting.flatMap(({ rules }) =>
+        rules.flatMap(({ apiGroups, resources, verbs }) =>
+          apiGroups.flatMap((group) => resources.flatMap((what) => verbs.map((verb) => `${verb} ${group}/${what}`))),
+        ),
+      ),
+    );
+  }
+
+  /** Rights that were used and not granted, and those that were granted and never used: both empty when they fit. */
+  async rightsThatDiffer(): Promise<{ readonly onlyUsed: string[]; readonly onlyGranted: string[] }> {
+    const [used, granted] = [await this.usedRights(), await this.grantedRights()];
+    assert.ok(granted.size > 0, 'some role is bound to the operator');
+    return {
+      onlyUsed: [...used].filter((right) => !granted.has(right)).toSorted(),
+      onlyGranted: [...granted].filter((right) => !used.has(right)).toSorted(),
+    };
   }
 
   /** The operator's calls on a resource, its Secret, its ServiceAccount (all of one name) and its Events, in words. */

@@ -19,6 +19,7 @@ import type { Transport } from '../../src/transport/transport.ts';
 import { type TLSMaterial, undiciTransport } from '../../src/transport/undici.ts';
 import { waitFor } from '../beds/wait.ts';
 import { ElasticClock } from './elastic-clock.ts';
+import { pairIn, SecretReader } from './secret-reader.ts';
 
 const CRD = new URL('../../crds/workloadcredentials.io_workloadcredentials.yaml', import.meta.url);
 const SYSTEM_NAMESPACE = 'wc-system';
@@ -123,8 +124,8 @@ export class OperatorBed {
       hostName,
       version: '0.0.0-test',
       apiServerAudiences: [this.sandbox.issuer],
-      openTransport: (tls) => this.#transport(tls),
-      stsTransport: this.#transport({}),
+      openTransport: (tls) => this.transport(tls),
+      stsTransport: this.transport({}),
       clock: this.clock,
       random: systemRandom,
       log: jsonLog({ stream, level: 'debug', clock: this.clock, onWriteFailure: () => undefined }),
@@ -161,8 +162,8 @@ export class OperatorBed {
     return running;
   }
 
-  /** Real sockets; counts calls that are under way, without watches. */
-  #transport(tls: TLSMaterial): Transport {
+  /** Real sockets; counts calls that are under way, without watches: the clock waits for them when it skips. */
+  transport(tls: TLSMaterial): Transport {
     const transport = undiciTransport({ connections: 16, tls, connectTimeoutMs: 5_000 });
     return {
       send: async (request) => {
@@ -352,6 +353,12 @@ export class Scene {
   accessKeyID(name = 'orders'): string | undefined {
     const text = this.value('credentials.json', name);
     return text === '' ? undefined : (JSON.parse(text) as { AccessKeyId: string }).AccessKeyId;
+  }
+
+  /** A reader of the Secret, who looks until it is stopped: in the API server's store, so its outages hide nothing. */
+  reader(name = 'orders'): SecretReader {
+    const read = (): ReturnType<typeof pairIn> => pairIn(this.value('credentials.json', name));
+    return new SecretReader({ read, now: () => this.bed.clock.now(), everyMs: 2 });
   }
 
   condition(type: string, name = 'orders'): { status: string; reason: string; message: string } | undefined {

@@ -2,26 +2,33 @@
 // for what is in hand.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Secret } from '../../../src/api/meta.ts';
 import { type Acted, Actor } from '../../../src/controller/actor.ts';
 import type { Exchanger } from '../../../src/controller/exchanger.ts';
 import { KeyMemories } from '../../../src/controller/memories.ts';
 import { SecretWriter } from '../../../src/controller/secret-writer.ts';
 import type { Credential } from '../../../src/credential/credentials.ts';
+import { notedData } from '../../../src/credential/adoption.ts';
 import { CredentialError } from '../../../src/credential/errors.ts';
-import type { Observed } from '../../../src/credential/observed.ts';
+import { contentHash } from '../../../src/credential/hashes.ts';
+import type { KeyMemory, Observed } from '../../../src/credential/observed.ts';
 import { type IssueCause, plan, type Plan } from '../../../src/credential/plan.ts';
 import { WriteMarks } from '../../../src/kube/writes.ts';
 import {
+  anAdopted,
   anIssued,
   anObserved,
+  anOffered,
   aSecret,
   cached,
   HOUR,
   live,
   MINUTE,
+  SECOND,
   SETTINGS,
   T0,
   UID,
+  withAnnotations,
 } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FakeKubeApi, kubeError } from '../../support/fake-kube-api.ts';
@@ -117,6 +124,59 @@ describe('a credential that could not be written', () => {
     assert.deepEqual(memories.of(KEY, 'another'), {});
     memories.forget(KEY);
     assert.equal(memories.size, 0);
+  });
+});
+
+describe('a repair of a Secret that was handed over', () => {
+  /** What happens to an adopted Secret at its next look; its notes are forged where a test says so. */
+  async function repaired(forge: (secret: Secret) => Secret, memory: KeyMemory = {}) {
+    const { api, act, memories, exchanges } = bench();
+    memories.remember(KEY, UID, memory);
+    const secret = forge(api.put(anAdopted({ issueTimeMs: NOW - MINUTE })));
+    const observed = anObserved({ secret: live(secret), memory });
+    api.secret = secret;
+    const decided = plan(observed, SETTINGS, NOW);
+    assert.equal(decided.kind, 'repair');
+    return { api, acted: await act(observed, decided), exchanges: exchanges() };
+  }
+
+  /** A note of some keys, with a hash that covers them: whoever can read the Secret and annotate it can write it. */
+  const noting =
+    (...keys: string[]) =>
+    (secret: Secret): Secret => {
+      const noted = withAnnotations(secret, { 'workloadcredentials.io/data-keys': keys.join(',') });
+      const annotations = secret.metadata.annotations ?? {};
+      const hash = contentHash({
+        data: notedData(noted),
+        issueTime: annotations['workloadcredentials.io/issue-time'] ?? '',
+        expirationTime: annotations['workloadcredentials.io/expiration-time'] ?? '',
+        requestHash: annotations['workloadcredentials.io/request-hash'] ?? '',
+      });
+      return withAnnotations(noted, { 'workloadcredentials.io/content-hash': hash });
+    };
+
+  test('writes nothing where nothing of ours differs', async () => {
+    const { api, acted, exchanges } = await repaired((secret) => ({
+      ...secret,
+      data: { ...secret.data, more: 'eA==' },
+    }));
+    assert.equal(acted.outcome.kind, 'settled');
+    assert.deepEqual([api.log, exchanges], [[], 0]);
+  });
+
+  test('writes every key of ours again where the note leaves one out, without an exchange', async () => {
+    const damage = (secret: Secret): Secret => ({ ...secret, data: { ...secret.data, config: 'eA==' } });
+    const { api, exchanges } = await repaired((secret) => noting('credentials.json')(damage(secret)));
+    assert.deepEqual([api.log, exchanges], [['patch secrets'], 0]);
+    assert.match(Buffer.from(api.secret?.data?.['config'] ?? '', 'base64').toString(), /credential_process/);
+    assert.equal(api.secret?.data?.['theirs'], anOffered().data?.['theirs']);
+  });
+
+  test('makes an exchange where the note names only what is no credential, and not another at once', async () => {
+    const first = await repaired(noting('theirs'));
+    assert.deepEqual([first.acted.outcome.kind, first.exchanges], ['issued', 1]);
+    const second = await repaired(noting('theirs'), { forced: { lastTimeMs: NOW - SECOND, waits: false } });
+    assert.deepEqual([second.acted.outcome.kind, second.exchanges], ['waiting', 0]);
   });
 });
 

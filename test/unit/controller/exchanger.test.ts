@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Exchanger, type Exchange } from '../../../src/controller/exchanger.ts';
+import type { ResolvedCredential, ResolvedExchange } from '../../../src/api/resolved.ts';
 import type { ExchangeAnswer } from '../../../src/credential/credentials.ts';
 import { CredentialError, type ErrorCode } from '../../../src/credential/errors.ts';
 import type { ExchangeRequest, Provider } from '../../../src/providers/provider.ts';
@@ -37,6 +38,7 @@ interface BenchOptions {
   /** How many times this replica still leads when asked. */
   readonly leads?: number;
   readonly clusterName?: string;
+  readonly resolved?: ResolvedCredential;
 }
 
 function bench(options: BenchOptions = {}) {
@@ -48,8 +50,8 @@ function bench(options: BenchOptions = {}) {
   const outcomes: CallOutcome[] = [];
   let leads = options.leads ?? Infinity;
   const limiter: Pick<EndpointLimiter, 'tryAcquire'> = {
-    tryAcquire(key) {
-      keys.push(key);
+    tryAcquire(key, calls = 1) {
+      keys.push(calls === 1 ? key : `${key} x${calls}`);
       return refuses === undefined
         ? { granted: true, release: (outcome) => void outcomes.push(outcome) }
         : { granted: false, retryAfterMs: refuses };
@@ -76,7 +78,10 @@ function bench(options: BenchOptions = {}) {
   });
   const stop = new AbortController();
   const exchange = (): Promise<Exchange> =>
-    exchanger.exchange({ namespace: NAMESPACE, name: NAME, resolved: aResolved() }, { signal: stop.signal });
+    exchanger.exchange(
+      { namespace: NAMESPACE, name: NAME, resolved: options.resolved ?? aResolved() },
+      { signal: stop.signal },
+    );
   return { api, requests, keys, outcomes, exchange, stop };
 }
 
@@ -114,6 +119,45 @@ describe('an exchange', () => {
     assert.deepEqual(api.log, []);
     assert.deepEqual(requests, []);
   });
+
+  for (const [role, account] of [
+    ['arn:aws-us-gov:iam::123456789012:role/a', '123456789012'],
+    ['acs:ram::1234567890123456:role/a', '1234567890123456'],
+    ['trn:iam::2100000001:role/a', '2100000001'],
+    ['something else', ''],
+  ] as const) {
+    test(`of ${role} asks the limiter of account "${account}" for every call of the chain`, async () => {
+      const { exchange } = aResolved();
+      const cloud = role.startsWith('trn') ? 'Volcengine' : role.startsWith('acs') ? 'AlibabaCloud' : 'AWS';
+      const hop = { role, tags: [] };
+      const over = { cloud, roleARN: role, roleTRN: role, roleChain: [hop, hop] };
+      const resolved = { ...aResolved(), exchange: { ...exchange, ...over } as ResolvedExchange };
+      const run = bench({ resolved });
+      await run.exchange();
+      assert.deepEqual(run.keys, [`${cloud}/${account}/sts.eu-west-1.amazonaws.com x3`]);
+    });
+  }
+
+  for (const [hop, explained] of [
+    [undefined, true],
+    [1, true],
+    [2, false],
+  ] as const) {
+    test(`refused at hop ${hop} is ${explained ? '' : 'not '}told with what the token said`, async () => {
+      const refused = new CredentialError('AccessDenied', 'STS said no.', { hop, cloudCode: 'Denied', requestID: 'r' });
+      const { exchange } = bench({
+        answer: () => {
+          throw refused;
+        },
+      });
+      await assert.rejects(exchange(), (error) => {
+        assert.ok(error instanceof CredentialError);
+        assert.equal(error.message.includes(CLAIMS.iss), explained);
+        assert.deepEqual([error.cloudCode, error.requestID, error.hop], ['Denied', 'r', hop]);
+        return true;
+      });
+    });
+  }
 
   test('does not send a token that says something else than was asked', async () => {
     const { requests, outcomes, exchange } = bench({ claims: { ...CLAIMS, aud: ['another'] } });

@@ -10,6 +10,7 @@ import { SecretWriter } from '../../../src/controller/secret-writer.ts';
 import { WriteMarks } from '../../../src/kube/writes.ts';
 import {
   aCredential,
+  aFailedStatus,
   anIssued,
   aSecret,
   aServiceAccount,
@@ -181,5 +182,21 @@ describe('a credential whose write had no answer, but was made', () => {
     await reconcile();
     assert.equal(exchanges(), 1);
     assert.equal(reconciler.memorySize, 0);
+  });
+});
+
+describe('a Secret of somebody else that bears our label', () => {
+  test('is not waited for once it goes, also after a restart in the middle of the back-off', async () => {
+    const { api, reconcile, exchanges } = bench();
+    const { metadata } = api.put({ metadata: { name: 'orders', labels: { 'workloadcredentials.io/name': 'orders' } } });
+    assert.ok(metadata.uid !== undefined);
+    const failed = aFailedStatus('SecretConflict', { count: 5, timeMs: T0 + MINUTE });
+    api.credential = aCredential({ status: failed });
+    const afterMs = (await reconcile()) ?? 0;
+    assert.ok(afterMs > 5 * MINUTE, `again after ${afterMs} ms`);
+    assert.deepEqual(api.log, [STATUS], 'it is not looked at again');
+    api.secret = undefined;
+    await reconcile();
+    assert.equal(exchanges(), 1);
   });
 });

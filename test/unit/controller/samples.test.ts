@@ -44,9 +44,42 @@ describe('a sample', () => {
       name: 'orders',
       cloud: 'AWS',
       state: 'Ready',
+      suspended: false,
+      failure: undefined,
       expirationTimeMs: T0 + HOUR,
       refreshTimeMs: T0 + 40 * MINUTE,
+      unissuedSinceMs: undefined,
     });
+  });
+
+  test('of what is suspended is Suspended, before its end and after', () => {
+    const suspended = aCredential({ spec: { suspend: true }, status: aStatus() });
+    assert.deepEqual(
+      [T0, T0 + 2 * HOUR].map((atMs) => sampleOf(suspended, atMs)).map(({ state, suspended: is }) => [state, is]),
+      [
+        ['Suspended', true],
+        ['Suspended', true],
+      ],
+    );
+  });
+
+  const failing = (reason: string, status: 'True' | 'False' = 'False') =>
+    sampleOf(aCredential({ status: aStatus({ conditions: [condition('Refreshed', status, reason)] }) }), T0).failure;
+
+  test('has the reason of the last failure', () => {
+    assert.equal(failing('STSThrottled'), 'STSThrottled');
+    assert.equal(failing('Issued', 'True'), undefined);
+  });
+
+  test('has no reason that somebody wrote into status', () => {
+    assert.equal(failing('x'.repeat(1_000)), 'Other');
+    assert.equal(failing('toString'), 'Other');
+  });
+
+  test('without a credential tells since when: since it exists, or since Ready turned', () => {
+    assert.equal(sampleOf(aCredential(), T0).unissuedSinceMs, T0 - MINUTE);
+    const lost = { conditions: [condition('Ready', 'False', 'Pending')] };
+    assert.equal(sampleOf(aCredential({ status: lost }), T0).unissuedSinceMs, T0);
   });
 
   test('tells the cloud by the field that is set', () => {

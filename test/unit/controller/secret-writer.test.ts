@@ -1,11 +1,25 @@
 // The races of a Secret's write: who was faster, what was lost on the way, and what must never be overwritten.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ObjectMeta, Secret } from '../../../src/api/meta.ts';
+import type { OwnerReference, Secret } from '../../../src/api/meta.ts';
+import type { ExistingSecret } from '../../../src/controller/existing-secret.ts';
 import { type WrittenSecret, SecretWriter } from '../../../src/controller/secret-writer.ts';
+import { sharedInCached } from '../../../src/credential/adoption.ts';
 import { CredentialError } from '../../../src/credential/errors.ts';
 import type { WantedSecret } from '../../../src/render/secret.ts';
-import { aSecret, MINUTE, NAME, NAMESPACE, T0, UID, unowned, withMetadata } from '../../support/builders.ts';
+import {
+  anAdopted,
+  anOffered,
+  aSecret,
+  MINUTE,
+  NAME,
+  NAMESPACE,
+  T0,
+  UID,
+  unowned,
+  withAnnotations,
+  withMetadata,
+} from '../../support/builders.ts';
 import { FakeKubeApi, kubeError } from '../../support/fake-kube-api.ts';
 
 const LATER = T0 + 40 * MINUTE;
@@ -15,20 +29,45 @@ function wantedOf(secret: Secret): WantedSecret {
   const { labels = {}, annotations = {}, ownerReferences } = secret.metadata;
   const [owner] = ownerReferences ?? [];
   assert.ok(owner !== undefined);
-  return { namespace: NAMESPACE, name: NAME, labels, annotations, owner, owned: true, data: secret.data ?? {} };
+  return {
+    namespace: NAMESPACE,
+    name: NAME,
+    labels,
+    annotations,
+    owner,
+    owned: true,
+    shares: false,
+    data: secret.data ?? {},
+  };
+}
+
+/** The wanted Secret that makes the given one of one that was handed over. */
+function wantedOfAdopted(adopted: Secret): WantedSecret {
+  const { theirs: _theirs, ...data } = adopted.data ?? {};
+  const { labels: _labels, ...wanted } = wantedOf(withMetadata(adopted, { ownerReferences: ownersOf(aSecret()) }));
+  return { ...wanted, labels: { 'workloadcredentials.io/name': NAME }, owned: false, shares: true, data };
+}
+
+function ownersOf({ metadata }: Secret): readonly OwnerReference[] {
+  return metadata.ownerReferences ?? [];
 }
 
 const WANTED = wantedOf(aSecret({ issueTimeMs: LATER }));
 
+/** The Secret as a cache would tell it now. */
+function seenOf({ secret }: FakeKubeApi): ExistingSecret | undefined {
+  return secret === undefined ? undefined : { metadata: secret.metadata };
+}
+
 function bench(existing?: Secret) {
   const api = new FakeKubeApi();
   if (existing !== undefined) api.put(existing);
-  const seen = api.secret?.metadata;
+  const seen = seenOf(api);
   let asked = 0;
   const writer = new SecretWriter({ api, assertLeading: () => void (asked += 1), now: () => LATER });
-  const write = (metadata: ObjectMeta | undefined = seen): Promise<WrittenSecret> =>
-    writer.write(WANTED, metadata, 'replace', { signal: new AbortController().signal });
-  return { api, write, asked: () => asked };
+  const write = (existing: ExistingSecret | undefined = seen): Promise<WrittenSecret> =>
+    writer.write(WANTED, existing, 'replace', { signal: new AbortController().signal });
+  return { api, write, writer, asked: () => asked };
 }
 
 function foreign(): Secret {
@@ -63,7 +102,7 @@ describe('a write', () => {
     const api = new FakeKubeApi();
     const { metadata } = api.put(aSecret({ issueTimeMs: LATER }));
     const writer = new SecretWriter({ api, assertLeading: () => undefined, now: () => LATER });
-    const written = await writer.write(WANTED, metadata, 'keep', { signal: new AbortController().signal });
+    const written = await writer.write(WANTED, { metadata }, 'keep', { signal: new AbortController().signal });
     assert.deepEqual(api.log, []);
     assert.equal(written.resourceVersion, metadata.resourceVersion);
   });
@@ -113,7 +152,7 @@ describe('a race', () => {
 
   test('with ourselves: a PATCH whose answer was lost is found done', async () => {
     const { api, write } = bench(aSecret());
-    const stale = api.secret?.metadata;
+    const stale = seenOf(api);
     api.put(aSecret({ issueTimeMs: LATER }));
     assertWritten(api, await write(stale));
     assert.deepEqual(api.log, ['patch secrets', 'get secrets metadata', 'get secrets']);
@@ -198,7 +237,7 @@ describe('a race of a repair, which leaves the data alone', () => {
   /** A repair of a Secret that has lost its labels, while somebody else does `what`. */
   async function repairWhile(what: (api: FakeKubeApi) => void): Promise<FakeKubeApi> {
     const { api } = bench(drifted);
-    const seen = api.secret?.metadata;
+    const seen = seenOf(api);
     api.next('patch secrets', 'before', () => what(api));
     const writer = new SecretWriter({ api, assertLeading: () => undefined, now: () => LATER });
     assertWritten(api, await writer.write(WANTED, seen, 'keep', { signal: new AbortController().signal }));
@@ -254,6 +293,107 @@ describe('an immutable Secret', () => {
     });
     await assert.rejects(write(), error);
     assert.deepEqual(api.log, ['create secrets', 'get secrets metadata']);
+  });
+});
+
+describe('a Secret that was handed over', () => {
+  const wanted = wantedOfAdopted(anAdopted({ issueTimeMs: LATER }));
+
+  /** One that holds an older credential, and a write of a newer one. */
+  function adoptedBench(change: Partial<Secret> = {}) {
+    const { api, writer } = bench({ ...anAdopted(), ...change });
+    const seen = { metadata: api.secret?.metadata ?? { name: NAME }, shared: sharedInCached(anAdopted().metadata) };
+    const write = (what: WantedSecret = wanted): Promise<WrittenSecret> =>
+      writer.write(what, seen, 'replace', { signal: new AbortController().signal });
+    return { api, write };
+  }
+
+  test('keeps what is not ours, in one PATCH', async () => {
+    const { api, write } = adoptedBench();
+    await write();
+    assert.deepEqual(api.log, ['patch secrets']);
+    assert.deepEqual(api.secret?.data, { ...anOffered().data, ...wanted.data });
+  });
+
+  test('keeps what its owner changed meanwhile', async () => {
+    const { api, write } = adoptedBench();
+    api.next('patch secrets', 'before', () => {
+      const adopted = anAdopted();
+      api.put({ ...adopted, data: { ...adopted.data, theirs: 'bmV3', more: 'eA==' } });
+    });
+    await write();
+    assert.deepEqual(api.secret?.data, { theirs: 'bmV3', more: 'eA==', ...wanted.data });
+  });
+
+  test('is found done when the answer was lost', async () => {
+    const { api, write } = adoptedBench();
+    api.put(anAdopted({ issueTimeMs: LATER }));
+    await write();
+    assert.deepEqual(api.log, ['patch secrets', 'get secrets metadata', 'get secrets']);
+  });
+
+  test('is left alone when it was taken back meanwhile, and not read', async () => {
+    const { api, write } = adoptedBench();
+    const withdrawn = withAnnotations(anAdopted(), { 'workloadcredentials.io/adopt': undefined });
+    api.next('patch secrets', 'before', () => void api.put(withdrawn));
+    await assert.rejects(write(), hasCode('SecretConflict'));
+    assert.deepEqual(api.secret?.data, withdrawn.data);
+    assert.deepEqual(api.log, ['patch secrets', 'get secrets metadata']);
+  });
+
+  test('that turned out immutable is left alone, and never deleted', async () => {
+    const { api, write } = adoptedBench({ immutable: true });
+    await assert.rejects(write(), hasCode('SecretConflict'));
+    assert.deepEqual(api.secret?.data, anAdopted().data);
+    assert.ok(!api.log.includes('delete secrets'), api.log.join('\n'));
+  });
+
+  test('without room for our keys is told with both sizes', async () => {
+    const { api, write } = adoptedBench();
+    const theirs = Buffer.alloc(1_048_576).toString('base64');
+    api.next('patch secrets', 'before', () => {
+      api.put({ ...anAdopted(), data: { ...anAdopted().data, theirs } });
+      throw kubeError(422, 'patch secrets');
+    });
+    await assert.rejects(write(), (error: unknown) => {
+      assert.ok(hasCode('SecretWriteDenied')(error));
+      assert.match(String(error), /has 1048576 bytes in keys of others, .* [0-9]+ bytes of this .* at most 1048576/);
+      return true;
+    });
+    assert.ok(!api.log.includes('delete secrets'), api.log.join('\n'));
+  });
+
+  test('is not blamed for another refusal', async () => {
+    const { api, write } = adoptedBench();
+    const error = kubeError(422, 'patch secrets');
+    api.next('patch secrets', 'before', () => {
+      throw error;
+    });
+    await assert.rejects(write(), error);
+  });
+
+  test('and deleted meanwhile is not made by us in its shape', async () => {
+    const { api, write } = adoptedBench();
+    api.next('patch secrets', 'before', () => {
+      api.secret = undefined;
+    });
+    await assert.rejects(write(), hasCode('KubernetesConflict'));
+    assert.equal(api.secret, undefined);
+  });
+
+  test('while ours was to be created is not overwritten whole', async () => {
+    const { api, writer } = bench();
+    api.next('create secrets', 'before', () => void api.put(anOffered()));
+    const write = writer.write(WANTED, undefined, 'replace', { signal: new AbortController().signal });
+    await assert.rejects(write, hasCode('KubernetesConflict'));
+    assert.deepEqual(api.secret?.data, anOffered().data);
+  });
+
+  test('and made ours whole meanwhile is not written as if it were not', async () => {
+    const { api, write } = adoptedBench();
+    api.next('patch secrets', 'before', () => void api.put(aSecret()));
+    await assert.rejects(write(), hasCode('KubernetesConflict'));
+    assert.deepEqual(api.secret?.data, aSecret().data);
   });
 });
 

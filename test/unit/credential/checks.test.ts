@@ -22,10 +22,10 @@ const table: readonly (readonly [string, ObservedChange, string | undefined, Reg
   ['nothing stands in the way of a good resource', {}, undefined, /^$/],
   ['a wrong spec is told by its field', invalid, 'InvalidSpec', /^spec\.durationSeconds is 1:/],
   [
-    'an unsupported cloud is NotSupported',
+    'a wrong field of another cloud is told by its field',
     { spec: { aws: undefined as never, volcengine: { roleTRN: 'x', region: 'x' } } },
-    'NotSupported',
-    /^spec\.volcengine is not supported/,
+    'InvalidSpec',
+    /^spec\.volcengine\.roleTRN is "x":/,
   ],
   [
     'an older resource of the same Secret keeps it',

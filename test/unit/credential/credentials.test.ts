@@ -31,6 +31,34 @@ test('a good answer becomes a credential', () => {
   });
 });
 
+for (const [cloud, accessKeyID, secretAccessKey, sessionToken] of [
+  [
+    'AWS',
+    'ASIAIOSFODNN7EXAMPLE',
+    'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+    'IQoJb3JpZ2luX2VjEJr//////////wEaCXVz+a==',
+  ],
+  [
+    'Alibaba Cloud',
+    'STS.NUgYrLnoC37mZZCNnAbez',
+    'CVwjCkNzTMupZ8NbTCxCBRq3K16jtcWFTJAyBEv2',
+    'CAIS/wF1q6Ft5B2yfSjIr5bkDtTn+g==',
+  ],
+  [
+    'Volcengine',
+    'AKTPYmI1Zjk2YjYxNDQ4NDM4NzhkNjZjYzk',
+    'TldZNE5UVXhPRGMwTVRnMU5EZzBPVGc=',
+    'STS2eyJMVEFjY2Vzc0tleUlkIjoiQUtMVCJ9/+=',
+  ],
+] as const) {
+  test(`a credential in the form of ${cloud} is accepted as it is`, () => {
+    const accepted = accept({ accessKeyID, secretAccessKey, sessionToken });
+    assert.equal(accepted.accessKeyID, accessKeyID);
+    assert.equal(accepted.secretAccessKey.reveal(), secretAccessKey);
+    assert.equal(accepted.sessionToken.reveal(), sessionToken);
+  });
+}
+
 // [sentence, what is otherwise, life in ms]
 const lives: readonly (readonly [string, Partial<ExchangeAnswer>, number])[] = [
   [

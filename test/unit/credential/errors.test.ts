@@ -26,7 +26,6 @@ test('no failure shares its word with a state or an event', () => {
 const dispositions: Readonly<Record<string, readonly ErrorCode[]>> = {
   invalid: [
     'InvalidSpec',
-    'NotSupported',
     'ServiceAccountNotFound',
     'ServiceAccountNotAllowed',
     'AudienceNotAllowed',

@@ -87,7 +87,9 @@ for (const [what, spec] of Object.entries({
   'the region': { aws: { roleARN: ROLE_ARN, region: 'eu-west-2' } },
   'the audience': { aws: { roleARN: ROLE_ARN, region: 'eu-west-1', audience: 'x' } },
   'the endpoint type': { aws: { roleARN: ROLE_ARN, region: 'eu-west-1', endpointType: 'FIPS' as const } },
-  'the session policy': { aws: { roleARN: ROLE_ARN, region: 'eu-west-1', sessionPolicy: '{}' } },
+  'the session policy': {
+    aws: { roleARN: ROLE_ARN, region: 'eu-west-1', sessionPolicy: '{"Version":"2012-10-17","Statement":[]}' },
+  },
 })) {
   test(`${what} is in the request-hash and not in the render-hash`, () => {
     assert.notEqual(requestHash(requestInputs(aResolved(spec))), requestHash(requestInputs(aResolved())));

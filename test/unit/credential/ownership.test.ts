@@ -3,8 +3,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ObjectMeta, OwnerReference } from '../../../src/api/meta.ts';
 import { LABEL_NAME } from '../../../src/api/names.ts';
-import { controllerOf, type Ownership, ownership } from '../../../src/credential/ownership.ts';
-import { aSecret, FORMER_UID, NAME, UID, unowned, withAnnotations, withMetadata } from '../../support/builders.ts';
+import {
+  controllerOf,
+  isShared,
+  mayBeRead,
+  mayBeTaken,
+  type Ownership,
+  ownership,
+} from '../../../src/credential/ownership.ts';
+import {
+  anOffered,
+  aSecret,
+  FORMER_UID,
+  NAME,
+  UID,
+  unowned,
+  withAnnotations,
+  withMetadata,
+} from '../../support/builders.ts';
 
 const OWNER_UID = 'workloadcredentials.io/owner-uid';
 const ours = aSecret();
@@ -16,6 +32,14 @@ const reference = (change: Partial<OwnerReference>): ObjectMeta => {
 };
 const going = { deletionTimestamp: '2026-11-22T12:00:00Z' };
 const foreignController = [{ apiVersion: 'apps/v1', kind: 'Deployment', name: NAME, uid: 'x', controller: true }];
+
+/** A Secret that its owner hands over, with other notes under our domain. */
+function note(notes: Readonly<Record<string, string | undefined>>): ObjectMeta {
+  const named = Object.entries(notes).map(([name, value]) => [`workloadcredentials.io/${name}`, value]);
+  return withAnnotations(anOffered(), Object.fromEntries(named) as Record<string, string | undefined>).metadata;
+}
+const OFFERED = anOffered().metadata;
+const ADOPTED = note({ 'adopter-uid': UID });
 
 // One row for each way a Secret of our name can stand there.
 const table: readonly (readonly [string, ObjectMeta, Ownership])[] = [
@@ -55,12 +79,48 @@ const table: readonly (readonly [string, ObjectMeta, Ownership])[] = [
     { name: NAME, ownerReferences: [{ ...foreignController[0], uid: UID, controller: false } as OwnerReference] },
     'foreign',
   ],
+  // Handed over by its owner.
+  ['the consent of its owner', OFFERED, 'offered'],
+  ['the label, and consent for another name', note({ adopt: 'other' }), 'foreign'],
+  ['consent, and the label of another name', { ...OFFERED, labels: { [LABEL_NAME]: 'other' } }, 'foreign'],
+  ['consent without the label', { ...OFFERED, labels: {} }, 'foreign'],
+  ['consent, and a controller', { ...OFFERED, ownerReferences: foreignController }, 'foreign'],
+  ['consent, being deleted', { ...OFFERED, ...going }, 'collecting'],
+  ['consent, after it was taken by a former resource', note({ 'adopter-uid': FORMER_UID }), 'offered'],
+  ['consent, after it was retained by a former resource', note({ 'owner-uid': FORMER_UID }), 'offered'],
+  ['consent, though it is ours whole', note({ 'owner-uid': UID }), 'ours'],
+  ['consent, taken by us', ADOPTED, 'adopted'],
+  ['consent, taken by us, the label lost', { ...ADOPTED, labels: {} }, 'adopted'],
+  ['consent, taken by us, the label of another name', { ...ADOPTED, labels: { [LABEL_NAME]: 'other' } }, 'withdrawn'],
+  ['consent, taken by us, being deleted', { ...ADOPTED, ...going }, 'collecting'],
+  ['consent, taken by us, and a controller', { ...ADOPTED, ownerReferences: foreignController }, 'foreign'],
+  ['consent, taken by us, and a forged owner-uid', note({ 'adopter-uid': UID, 'owner-uid': UID }), 'adopted'],
+  ['consent taken back', note({ 'adopter-uid': UID, adopt: undefined }), 'withdrawn'],
+  ['consent given to another', note({ 'adopter-uid': UID, adopt: 'other' }), 'withdrawn'],
+  [
+    'consent taken back and a forged owner-uid',
+    note({ 'adopter-uid': UID, 'owner-uid': UID, adopt: undefined }),
+    'withdrawn',
+  ],
+  [
+    'consent taken back after a former resource took it, which had retained it',
+    note({ 'adopter-uid': FORMER_UID, 'owner-uid': FORMER_UID, adopt: undefined }),
+    'foreign',
+  ],
+  ['consent for another, retained by a former resource', note({ 'owner-uid': FORMER_UID, adopt: 'other' }), 'foreign'],
 ];
 for (const [what, metadata, wanted] of table) {
   test(`a Secret with ${what} is ${wanted}`, () => {
     assert.equal(ownership(metadata, { name: NAME, uid: UID }), wanted);
   });
 }
+
+test('what may be written and what may be read follows from whose it is', () => {
+  const kinds = ['ours', 'abandoned', 'offered', 'adopted', 'withdrawn', 'collecting', 'foreign'] as const;
+  assert.deepEqual(kinds.filter(mayBeTaken), ['ours', 'abandoned', 'offered', 'adopted']);
+  assert.deepEqual(kinds.filter(isShared), ['offered', 'adopted']);
+  assert.deepEqual(kinds.filter(mayBeRead), ['ours', 'offered', 'adopted']);
+});
 
 test('the controller is the reference that says so', () => {
   const others = [{ apiVersion: 'v1', kind: 'Pod', name: 'a', uid: 'a' }, ...foreignController];

@@ -1,15 +1,18 @@
 // Promises: the decision for one WorkloadCredential, one row for each rule: what is observed, and the plan that follows.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { lastKnown } from '../../../src/credential/assessment.ts';
 import { CredentialError } from '../../../src/credential/errors.ts';
 import type { KeyMemory } from '../../../src/credential/observed.ts';
-import { lastKnown, plan, type Plan } from '../../../src/credential/plan.ts';
+import { plan, type Plan } from '../../../src/credential/plan.ts';
 import { formatTime } from '../../../src/credential/record.ts';
 import { contestedDelayMs } from '../../../src/credential/schedule.ts';
 import {
   aFailedStatus,
+  anAdopted,
   anIssued,
   anObserved,
+  anOffered,
   aSecret,
   aServiceAccount,
   aStatus,
@@ -69,6 +72,16 @@ const held = (change: Partial<Parameters<typeof anIssued>[0]> = {}, refreshHandl
 const failing = (count: number, timeMs: number, reason = 'AccessDenied'): ObservedChange => ({
   status: aStatus(aFailedStatus(reason, { count, timeMs })),
 });
+
+/** What is remembered of a forced exchange. */
+const forced = (lastTimeMs: number, waits = false): { memory: KeyMemory } => ({
+  memory: { forced: { lastTimeMs, waits } },
+});
+/** A credential of the request that CHANGED makes, which could not be written. */
+const heldOfChanged = (): KeyMemory => {
+  const credential = anIssued({ issueTimeMs: LATER, expirationTimeMs: LATER + HOUR });
+  return { held: { credential, requestHash: anObserved(CHANGED).requestHash, refreshHandled: undefined } };
+};
 
 const table: readonly (readonly [string, ObservedChange, number, string])[] = [
   // Nothing due.
@@ -194,7 +207,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     {
       status: aFailedStatus('SecretConflict', { timeMs: LATER }),
       secret: ABSENT,
-      memory: { conflictIsCached: true },
+      memory: { conflictVersion: '200' },
     },
     LATER,
     'look at absence',
@@ -204,10 +217,76 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     {
       status: aFailedStatus('SecretConflict', { timeMs: LATER }),
       secret: cached(FOREIGN),
-      memory: { conflictIsCached: true },
+      memory: { conflictVersion: '200' },
     },
     LATER,
     'wait, wanting',
+  ],
+  // Handed over.
+  ['a Secret that is handed over is looked at', { ...NEW, secret: cached(anOffered()) }, LATER, 'look at content'],
+  [
+    'a Secret that is handed over is taken with an exchange',
+    { ...NEW, secret: live(anOffered()) },
+    LATER,
+    'issue: Damaged',
+  ],
+  [
+    'a consent is not kept waiting by the conflict that it ends',
+    { status: aFailedStatus('SecretConflict', { count: 5, timeMs: LATER }), secret: live(anOffered()) },
+    LATER,
+    'issue: Damaged',
+  ],
+  [
+    'a consent in the cache is looked at at once after a conflict',
+    {
+      status: aFailedStatus('SecretConflict', { timeMs: LATER }),
+      secret: cached(anOffered()),
+      memory: { conflictVersion: '149' },
+    },
+    LATER,
+    'look at content',
+  ],
+  [
+    'a Secret that is handed over, but cannot be written, waits until it changes',
+    {
+      status: aFailedStatus('SecretConflict', { timeMs: LATER }),
+      secret: cached(anOffered()),
+      memory: { conflictVersion: '150' },
+    },
+    LATER,
+    'wait, wanting',
+  ],
+  [
+    'a Secret that is handed over and immutable is refused',
+    { ...NEW, secret: live({ ...anOffered(), immutable: true }) },
+    LATER,
+    'refuse: SecretConflict',
+  ],
+  [
+    'a Secret that is handed over waits for the back-off of what STS refused',
+    { status: aFailedStatus('AccessDenied', { timeMs: LATER }), secret: live(anOffered()) },
+    LATER,
+    'wait, wanting',
+  ],
+  ['an adopted Secret that is known costs no look', { secret: cached(anAdopted()) }, LATER, 'wait'],
+  ['an adopted Secret that is due is issued from the cache', { secret: cached(anAdopted()) }, DUE, 'issue: Due'],
+  [
+    'an adopted Secret in which others changed their keys needs no exchange',
+    { secret: live({ ...anAdopted(), data: { ...anAdopted().data, theirs: 'eA==', more: 'eA==' } }) },
+    LATER,
+    'repair',
+  ],
+  [
+    'an adopted Secret in which somebody changed ours is issued',
+    { secret: live({ ...anAdopted(), data: { ...anAdopted().data, config: 'eA==' } }) },
+    LATER,
+    'issue: Damaged',
+  ],
+  [
+    'an adopted Secret whose consent was taken back is refused, however live',
+    { secret: live(withAnnotations(anAdopted(), { 'workloadcredentials.io/adopt': undefined })) },
+    LATER,
+    'refuse: SecretConflict',
   ],
   // The gates.
   [
@@ -311,6 +390,55 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     DUE,
     'repair, wanting',
   ],
+  // What somebody asks for keeps a distance from what was asked for before.
+  ['a first forced refresh does not wait', REQUEST, T0 + SECOND, 'issue: Requested'],
+  ['a second one waits for its distance', { ...REQUEST, ...forced(LATER - 59 * SECOND) }, LATER, 'wait, wanting'],
+  ['and is made then', { ...REQUEST, ...forced(LATER - 60 * SECOND) }, LATER, 'issue: Requested'],
+  ['a second edit waits', { ...CHANGED, ...forced(LATER - SECOND) }, LATER, 'wait, wanting'],
+  [
+    'an edit that was observed and waits, waits on',
+    { ...CHANGED, ...forced(LATER - SECOND, true) },
+    LATER,
+    'wait, wanting',
+  ],
+  [
+    'a second edit after a refusal waits, though it overrides the back-off',
+    { ...failing(9, LATER - SECOND), ...CHANGED, generation: 2, ...forced(LATER - SECOND) },
+    LATER,
+    'wait, wanting',
+  ],
+  [
+    'an edit that waited does not fall back into the back-off, once status has observed it',
+    { ...failing(9, LATER - 60 * SECOND), ...CHANGED, ...forced(LATER - 60 * SECOND, true) },
+    LATER,
+    'issue: Changed',
+  ],
+  [
+    'a new resource whose spec is edited again and again waits',
+    { ...NEW, ...failing(1, LATER - 2 * SECOND), generation: 2, ...forced(LATER - SECOND) },
+    LATER,
+    'wait, wanting',
+  ],
+  [
+    'consent that is taken and given again and again waits',
+    { ...NEW, ...failing(1, LATER - SECOND, 'ServiceAccountNotAllowed'), ...forced(LATER - SECOND) },
+    LATER,
+    'wait, wanting',
+  ],
+  ['a credential that is due does not wait for it', { ...REQUEST, ...forced(DUE - SECOND) }, DUE, 'issue: Requested'],
+  ['a routine refresh does not wait for it', forced(DUE - SECOND), DUE, 'issue: Due'],
+  [
+    'a failure of an edit is repeated in its own time, which may be sooner',
+    { ...failing(1, LATER - 5 * SECOND, 'STSUnavailable'), ...CHANGED, ...forced(LATER - 5 * SECOND) },
+    LATER,
+    'issue: Changed',
+  ],
+  [
+    'a credential in hand is written at once',
+    { ...CHANGED, memory: { ...forced(LATER).memory, ...heldOfChanged() } },
+    LATER,
+    'write',
+  ],
   // A clock that was set back: what was written before lies in the future, and no wait is that long.
   ['a failure of the far future does not hold up a credential', failing(1, DUE + HOUR), DUE, 'issue: Due'],
   ['a wait of the far future neither', { memory: { retryNotBeforeMs: DUE + HOUR } }, DUE, 'issue: Due'],
@@ -320,6 +448,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     DUE,
     'wait, wanting',
   ],
+  ['a forced exchange of the future neither', { ...REQUEST, ...forced(LATER + SECOND) }, LATER, 'issue: Requested'],
   [
     'a contest of the far future neither',
     { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER + HOUR } } },
@@ -456,6 +585,13 @@ for (const [sentence, change, nowMs, wanted] of [
     ENDED,
   ],
   ['a wait that was asked for wakes when it is over', { memory: { retryNotBeforeMs: DUE + 7 } }, DUE, DUE + 7],
+  ['a forced refresh that waits wakes at its distance', { ...REQUEST, ...forced(LATER) }, LATER, LATER + MINUTE],
+  [
+    'a forced refresh that waits wakes when the credential is due, if that is sooner',
+    { ...REQUEST, ...forced(refreshAt() - SECOND) },
+    refreshAt() - SECOND,
+    refreshAt(),
+  ],
   ['a repair wakes as what it stands before: the refresh', { secret: live(DRIFTED) }, LATER, refreshAt()],
   [
     'a repair wakes as what it stands before: the retry',
@@ -521,7 +657,10 @@ test('of a Secret that was not looked at nothing is said', () => {
 test('refusals name the Secret and say what to do', () => {
   const words: readonly (readonly [ObservedChange, RegExp])[] = [
     [{ ...NEW, secret: live(FOREIGN) }, /^Secret "orders" exists and does not belong .* Delete or rename it/],
-    [{ ...NEW, secret: live(COLLECTING) }, /^Secret "orders" of the former WorkloadCredential .* still being deleted/],
+    [
+      { ...NEW, secret: live(COLLECTING) },
+      /^Secret "orders" is being deleted, or belongs to a former WorkloadCredential/,
+    ],
     [
       { secret: live(DAMAGED), memory: { contest: { repairs: 1, lastTimeMs: LATER } } },
       /Secret "orders".*kubectl get secret orders -n shop --show-managed-fields/,
@@ -539,4 +678,16 @@ test('when a look fails, the annotations in the cache are the last word, and not
   assert.deepEqual([known.established, known.live, known.record?.expirationTimeMs], [false, true, ENDED]);
   assert.equal(lastKnown(anObserved(CHANGED), SETTINGS, LATER).live, false);
   assert.equal(lastKnown(anObserved({ secret: GONE }), SETTINGS, LATER).record, undefined);
+});
+
+test('an adopted Secret that became immutable keeps its credential: it is refused for what comes next', () => {
+  const frozen = withMetadata({ ...anAdopted(), immutable: true }, { resourceVersion: '201' });
+  const refused = decide({ secret: live(frozen) });
+  assert.ok(refused.kind === 'refuse' && refused.assessment.live);
+  const waiting = decide({
+    status: { ...aStatus(), ...aFailedStatus('SecretConflict', { timeMs: LATER }) },
+    secret: cached(frozen),
+    memory: { conflictVersion: '201' },
+  });
+  assert.ok(waiting.kind === 'wait' && waiting.assessment.live, 'it does not turn Ready off and on');
 });

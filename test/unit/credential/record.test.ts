@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Secret } from '../../../src/api/meta.ts';
 import { failureTimeMs, formatTime, parseTime, readRecord, verifyRecord } from '../../../src/credential/record.ts';
+import { contentHash } from '../../../src/credential/hashes.ts';
 import {
+  anAdopted,
   aSecret,
   FORMER_UID,
   HOUR,
@@ -16,17 +18,18 @@ import {
   withMetadata,
 } from '../../support/builders.ts';
 
+const OWNER = { uid: UID, shares: false };
 const annotation = (name: string): string => `workloadcredentials.io/${name}`;
 const changed = (name: string, value: string | undefined): Secret =>
   withAnnotations(aSecret(), { [annotation(name)]: value });
 
 test('an untouched Secret is believed, with its times and hashes', () => {
   const secret = aSecret({ refreshHandled: 'one' });
-  const record = verifyRecord(secret, UID, T0);
+  const record = verifyRecord(secret, OWNER, T0);
   assert.equal(record?.issueTimeMs, T0);
   assert.equal(record.expirationTimeMs, T0 + HOUR);
   assert.equal(record.refreshHandled, 'one');
-  assert.deepEqual(readRecord(secret.metadata, UID, T0), record);
+  assert.deepEqual(readRecord(secret.metadata, OWNER, T0), record);
 });
 
 // [sentence, Secret, whether its metadata alone give it away]
@@ -54,27 +57,27 @@ const tampered: readonly (readonly [string, Secret, boolean])[] = [
 ];
 for (const [what, secret, isPlain] of tampered) {
   test(`a Secret with ${what} is not believed`, () => {
-    assert.equal(verifyRecord(secret, UID, T0), undefined);
-    assert.equal(readRecord(secret.metadata, UID, T0) === undefined, isPlain);
+    assert.equal(verifyRecord(secret, OWNER, T0), undefined);
+    assert.equal(readRecord(secret.metadata, OWNER, T0) === undefined, isPlain);
   });
 }
 
 test('an issue 5 minutes ahead and a life of 43,500 seconds are still believed', () => {
   const secret = aSecret({ issueTimeMs: T0 + 5 * MINUTE, lifeMs: 43_500 * SECOND });
-  assert.notEqual(verifyRecord(secret, UID, T0), undefined);
+  assert.notEqual(verifyRecord(secret, OWNER, T0), undefined);
 });
 
 test('an ended credential is still a record: it tells when it ended', () => {
-  assert.equal(verifyRecord(aSecret(), UID, T0 + 2 * HOUR)?.expirationTimeMs, T0 + HOUR);
+  assert.equal(verifyRecord(aSecret(), OWNER, T0 + 2 * HOUR)?.expirationTimeMs, T0 + HOUR);
 });
 
 test('what is not covered does not matter: render-hash, the answered request, labels', () => {
   const secret = withMetadata(withAnnotations(aSecret(), { [annotation('render-hash')]: undefined }), { labels: {} });
-  assert.equal(verifyRecord(secret, UID, T0)?.renderHash, '');
+  assert.equal(verifyRecord(secret, OWNER, T0)?.renderHash, '');
 });
 
 test('a Secret without annotations has no record', () => {
-  assert.equal(readRecord({ name: 'orders' }, UID, T0), undefined);
+  assert.equal(readRecord({ name: 'orders' }, OWNER, T0), undefined);
 });
 
 test('a time is written in whole seconds, rounded down, and reads back', () => {
@@ -109,4 +112,54 @@ for (const [text, wanted] of [
 test("a failure's time is rounded up to what status can hold", () => {
   assert.equal(failureTimeMs(T0), T0);
   assert.equal(failureTimeMs(T0 + 1), T0 + SECOND);
+});
+
+const SHARER = { uid: UID, shares: true };
+const adopted = (name: string, value: string | undefined): Secret =>
+  withAnnotations(anAdopted(), { [annotation(name)]: value });
+
+test('of a Secret that was handed over our part is believed, whatever becomes of the rest', () => {
+  const record = verifyRecord(anAdopted(), SHARER, T0);
+  assert.equal(record?.expirationTimeMs, T0 + HOUR);
+  assert.deepEqual(readRecord(anAdopted().metadata, SHARER, T0), record);
+  const theirs = { ...anAdopted(), data: { ...anAdopted().data, theirs: 'bmV3', more: 'eA==' } };
+  assert.deepEqual(verifyRecord(theirs, SHARER, T0), record);
+});
+
+for (const [what, secret] of [
+  ['a changed value of ours', { ...anAdopted(), data: { ...anAdopted().data, config: 'eA==' } }],
+  [
+    'a damaged value that the note leaves out',
+    { ...adopted('data-keys', 'credentials.json'), data: { ...anAdopted().data, config: 'eA==' } },
+  ],
+  ['a key of others in the note', adopted('data-keys', 'config,credentials.json,theirs')],
+  ['no note', adopted('data-keys', undefined)],
+  ['the UID of another in the place of ours', adopted('adopter-uid', FORMER_UID)],
+  [
+    'owner-uid in the place of adopter-uid',
+    withAnnotations(adopted('adopter-uid', undefined), { [annotation('owner-uid')]: UID }),
+  ],
+] as const) {
+  test(`a Secret that was handed over, with ${what}, is not believed`, () => {
+    assert.equal(verifyRecord(secret, SHARER, T0), undefined);
+  });
+}
+
+test('a note of no key with a hash over nothing is not believed', () => {
+  const { requestHash = '' } = verifyRecord(anAdopted(), SHARER, T0) ?? {};
+  const times = { issueTime: formatTime(T0), expirationTime: formatTime(T0 + HOUR) };
+  const forged = withAnnotations(anAdopted(), {
+    [annotation('data-keys')]: '',
+    [annotation('content-hash')]: contentHash({ data: {}, ...times, requestHash }),
+  });
+  assert.equal(verifyRecord(forged, SHARER, T0), undefined);
+});
+
+test('a Secret of ours whole is not believed in part, whatever notes somebody adds to it', () => {
+  const { data, ...secret } = aSecret();
+  const forged = withAnnotations(
+    { ...secret, data: { ...data, extra: 'eA==' } },
+    { [annotation('adopter-uid')]: UID, [annotation('data-keys')]: 'config,credentials.json' },
+  );
+  assert.equal(verifyRecord(forged, OWNER, T0), undefined);
 });

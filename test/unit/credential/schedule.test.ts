@@ -6,6 +6,8 @@ import fc from 'fast-check';
 import { ERRORS, type ErrorCode } from '../../../src/credential/errors.ts';
 import {
   contestedDelayMs,
+  fileExpirationMs,
+  forcedUntilMs,
   type RetryInput,
   refreshTimeMs,
   retryTimeMs,
@@ -198,6 +200,49 @@ test('Retry-After is waited for, spread up to a tenth later, and for 11 minutes 
   }
 });
 
+test('while a credential lives, Retry-After is followed for a fifth of what is left at most, or 60 seconds', () => {
+  for (const [asked, leftMinutes, least, most] of [
+    [600, 20, 216, 240],
+    [600, 120, 600, 660],
+    [240, 20, 216, 240],
+    [120, 20, 120, 132],
+    [600, 4, 60, 60],
+    [600, 0.1, 60, 60],
+    [50, 4, 50, 55],
+    [58, 1, 58, 60],
+    [600, 0, 600, 660],
+    [600, -1, 600, 660],
+  ] as const) {
+    for (const uid of ['a', 'b', 'c', 'd', 'e', 'f']) {
+      const expirationTimeMs = T0 + leftMinutes * MINUTE;
+      const delay = delayOf(failure('STSThrottled', { uid, retryAfterSeconds: asked, expirationTimeMs })) / SECOND;
+      assert.ok(delay >= least && delay <= most + 0.001, `${asked} s with ${leftMinutes} min left: ${delay}`);
+    }
+  }
+});
+
+test('an STS that always asks for ten minutes is asked at least eight times in the last 20 minutes of a credential', () => {
+  fc.assert(
+    fc.property(fc.uuid(), (uid) => {
+      const expirationTimeMs = T0 + 20 * MINUTE;
+      let [nowMs, tries] = [T0, 0];
+      while (nowMs < expirationTimeMs) {
+        tries += 1;
+        nowMs += delayOf(
+          failure('STSThrottled', {
+            uid,
+            failures: tries,
+            failureTimeMs: nowMs,
+            retryAfterSeconds: 600,
+            expirationTimeMs,
+          }),
+        );
+      }
+      assert.ok(tries >= 8, `${tries}`);
+    }),
+  );
+});
+
 test('throttling without Retry-After, or with one of 0, backs off as a transient failure', () => {
   for (const retryAfterSeconds of [undefined, 0]) {
     const input = failure('STSThrottled', { failures: 4, retryAfterSeconds });
@@ -222,6 +267,26 @@ test('a contested Secret gets a credential a minute, doubling to ten minutes', (
     [1, 1, 2, 4, 8, 10, 10],
   );
 });
+
+const record = (lifeMs: number) => ({ issueTimeMs: T0, expirationTimeMs: T0 + lifeMs });
+for (const [sentence, lastTimeMs, lifeMs, seconds, nowMs, until] of [
+  ['a forced exchange after none is made at once', undefined, HOUR, 60, T0, undefined],
+  ['a second one waits for the interval', T0, HOUR, 60, T0 + 1, T0 + MINUTE],
+  ['a second one within the same millisecond waits too', T0, HOUR, 60, T0, T0 + MINUTE],
+  ['after the interval it is made', T0, HOUR, 60, T0 + MINUTE, undefined],
+  ['the interval is never more than a third of the life', T0, 90 * SECOND, 60, T0 + 1, T0 + 30 * SECOND],
+  ['without a credential the whole interval counts', T0, undefined, 600, T0 + 1, T0 + 10 * MINUTE],
+  ['a time that is still to come is not waited for', T0 + 1, HOUR, 60, T0, undefined],
+] as const) {
+  test(sentence, () => {
+    const input = {
+      lastTimeMs,
+      record: lifeMs === undefined ? undefined : record(lifeMs),
+      minRefreshIntervalSeconds: seconds,
+    };
+    assert.equal(forcedUntilMs(input, nowMs), until);
+  });
+}
 
 const hourly = { issueTimeMs: T0, expirationTimeMs: T0 + HOUR };
 const classes: readonly (readonly [string, Parameters<typeof urgency>, keyof typeof URGENCY])[] = [
@@ -251,4 +316,49 @@ for (const [sentence, input, wanted] of classes) {
 test('the classes are in the order of urgency', () => {
   assert.deepEqual(Object.keys(URGENCY), ['endangered', 'first', 'expired', 'due', 'retry']);
   assert.deepEqual(Object.values(URGENCY), [0, 1, 2, 3, 4]);
+});
+
+/** How long kubelet takes at most, by its defaults and as measured. */
+const PROPAGATION = 90 * SECOND;
+
+test('files never say a later end than the true one, and never one before the next refresh has reached the pods', () => {
+  fc.assert(
+    fc.property(scheduled, (input) => {
+      const fileEnd = fileExpirationMs(input);
+      assert.ok(fileEnd <= input.expirationTimeMs);
+      assert.ok(fileEnd > input.issueTimeMs);
+      assert.ok(fileEnd >= Math.min(input.expirationTimeMs, refreshTimeMs(input) + PROPAGATION));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('whatever only schedules changes no file: the end that files say depends on the life alone', () => {
+  fc.assert(
+    fc.property(scheduled, fc.integer({ min: 300, max: 43_200 }), fc.uuid(), (input, refreshBeforeSeconds, uid) => {
+      const other = { ...input, uid, refreshBeforeSeconds, minRefreshIntervalSeconds: 600 };
+      assert.equal(fileExpirationMs(other), fileExpirationMs(input));
+    }),
+  );
+});
+
+for (const [what, lifeMs, marginMs] of [
+  ['twelve hours', 12 * HOUR, 2 * MINUTE],
+  ['an hour', HOUR, 2 * MINUTE],
+  ['15 minutes', 15 * MINUTE, 2 * MINUTE],
+  ['7 minutes', 7 * MINUTE, 2 * MINUTE],
+  ['5 minutes', 5 * MINUTE, MINUTE],
+  ['3 minutes', 3 * MINUTE, 0],
+  ['10 seconds', 10 * SECOND, 0],
+] as const) {
+  test(`of a life of ${what} files leave out ${marginMs / SECOND} seconds`, () => {
+    const end = T0 + lifeMs;
+    assert.equal(fileExpirationMs({ issueTimeMs: T0, expirationTimeMs: end }), end - marginMs);
+  });
+}
+
+test('a file has whole seconds: an end between two is rounded up, but not past the true one', () => {
+  const between = { issueTimeMs: T0, expirationTimeMs: T0 + 5 * MINUTE + 1 };
+  assert.equal(fileExpirationMs(between), T0 + 4 * MINUTE + SECOND);
+  assert.equal(fileExpirationMs({ issueTimeMs: T0, expirationTimeMs: T0 + 1500 }), T0 + 1500);
 });

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { CONDITION_TYPES, type ConditionType, STATE_REASONS } from '../../../src/api/names.ts';
 import type { WorkloadCredentialStatus } from '../../../src/api/types.gen.ts';
 import { CredentialError, ERRORS, type ErrorCode } from '../../../src/credential/errors.ts';
-import type { Assessment } from '../../../src/credential/plan.ts';
+import type { Assessment } from '../../../src/credential/assessment.ts';
 import { formatTime } from '../../../src/credential/record.ts';
 import { nextStatus, type Outcome, statusDifference, type StatusInput } from '../../../src/credential/status.ts';
 import { aFailedStatus, aStatus, HOUR, MINUTE, PARTS, ROLE_ARN, SECOND, T0 } from '../../support/builders.ts';

@@ -143,7 +143,17 @@ describe('kubeconfigIdentity', () => {
       config('token: abc', 'insecure-skip-tls-verify: true'),
       /insecure-skip-tls-verify is set.*set certificate-authority/,
     ],
-    ['a proxy', config('token: abc', 'proxy-url: http://p'), /proxy-url is not supported/],
+    [
+      'a SOCKS proxy',
+      config('token: abc', 'proxy-url: socks5://hunter:hunter2@p'),
+      /proxy-url: it is a socks5:\/\/ URL, and SOCKS is not supported; give the URL of an HTTP proxy/,
+    ],
+    ['a proxy over TLS', config('token: abc', 'proxy-url: https://p'), /proxy-url: .*TLS to the proxy itself/],
+    [
+      'a proxy in front of a server in the clear',
+      config('token: abc', 'proxy-url: http://p').replace('https://api.example:6443', 'http://127.0.0.1:8001'),
+      /a server of http:\/\/ stands behind a proxy-url/,
+    ],
     [
       'an unknown context',
       config('token: abc'),
@@ -172,10 +182,18 @@ describe('kubeconfigIdentity', () => {
       await assert.rejects(read(content, context), (error: Error) => {
         assert.equal(error.name, 'ServerConfigError');
         assert.match(error.message, sentence);
+        assert.doesNotMatch(error.message, /hunter/);
         return true;
       });
     });
   }
+
+  it("gives the cluster's proxy-url, with its password for the proxy alone", async () => {
+    const { identity } = await read(config('token: abc', 'proxy-url: http://user:hunter2@proxy:3128'));
+    assert.deepEqual([identity.proxy?.hostAndPort, identity.proxy?.hasCredentials], ['proxy:3128', true]);
+    assert.ok(!JSON.stringify(identity).includes('hunter2'));
+    assert.equal((await read(config('token: abc'))).identity.proxy, undefined);
+  });
 
   it('does not repeat a line of a file that is not YAML', async () => {
     await assert.rejects(read('users:\n- token: hunter2\n  : : {'), (error: Error) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { cloudCode, cloudMessage, cloudName } from '../../../src/providers/cloud-message.ts';
+import { cloudCode, cloudMessage, cloudName, cloudRequestID } from '../../../src/providers/cloud-message.ts';
 
 const TOKEN = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.${Buffer.from('{"iss":"x"}').toString('base64url')}.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg`;
 
@@ -66,4 +66,21 @@ test('property: a message is one line of printable characters and at most 300 lo
       assert.match(cloudMessage(text, TOKEN), /^[\x20\x21\x23-\x7e]{0,300}$/);
     }),
   );
+});
+
+test("the clouds' request ids are told; a key, a token or a piece of it in their place is not", () => {
+  for (const id of [
+    'c6104cbe-af31-11e0-8154-cbc7ccf896c7',
+    '6894B13B-6D71-4EF5-88FA-F32781734A7F',
+    '20260101080000A1B2C3D4E5F60718293A',
+    '02176731234567800000000000000000000ffffac1c3f4d8a9b1c',
+  ]) {
+    assert.equal(cloudRequestID(id, TOKEN), id);
+  }
+  const key = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
+  for (const unfit of [key, TOKEN, TOKEN.slice(4, 30), 'with space', 7, undefined, '']) {
+    assert.equal(cloudRequestID(unfit, TOKEN), undefined);
+  }
+  assert.equal(cloudRequestID('a.'.repeat(100), TOKEN)?.length, 128);
+  assert.equal(cloudCode(`A${key.replaceAll('/', 'x')}`, TOKEN), undefined);
 });

@@ -2,17 +2,18 @@
 // which field, what was seen and what to do.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { STSClient } from '@aws-sdk/client-sts';
 import fc from 'fast-check';
-import type { ResolvedAWS } from '../../../src/api/resolve.ts';
+import type { Cloud } from '../../../src/api/names.ts';
+import type { ResolvedAlibabaCloud, ResolvedAWS, ResolvedVolcengine } from '../../../src/api/resolved.ts';
 import { CredentialError } from '../../../src/credential/errors.ts';
 import {
+  alibabaCloudEndpoint,
   assertAllowed,
   assertAudience,
   awsEndpoint,
-  awsHost,
   type EndpointPolicy,
   parseEndpointOption,
+  volcengineEndpoint,
 } from '../../../src/providers/endpoints.ts';
 
 const EMPTY: EndpointPolicy = { entries: [], apiServerAudiences: [] };
@@ -37,6 +38,7 @@ const exchange = (over: Partial<ResolvedAWS>): ResolvedAWS => ({
   audience: 'sts.amazonaws.com',
   endpointType: 'Regional',
   policyARNs: [],
+  roleChain: [],
   ...over,
 });
 
@@ -49,64 +51,6 @@ const refusal = (act: () => unknown): CredentialError => {
   }
   return assert.fail('it was accepted');
 };
-
-const hosts: readonly (readonly [string, string, string, string, string])[] = [
-  [
-    'eu-west-1',
-    'sts.eu-west-1.amazonaws.com',
-    'sts-fips.eu-west-1.amazonaws.com',
-    'sts.eu-west-1.api.aws',
-    'sts-fips.eu-west-1.api.aws',
-  ],
-  [
-    'cn-north-1',
-    'sts.cn-north-1.amazonaws.com.cn',
-    'sts-fips.cn-north-1.amazonaws.com.cn',
-    'sts.cn-north-1.api.amazonwebservices.com.cn',
-    'sts-fips.cn-north-1.api.amazonwebservices.com.cn',
-  ],
-  [
-    'us-gov-west-1',
-    'sts.us-gov-west-1.amazonaws.com',
-    'sts.us-gov-west-1.amazonaws.com',
-    'sts.us-gov-west-1.api.aws',
-    'sts-fips.us-gov-west-1.api.aws',
-  ],
-  [
-    'eusc-de-east-1',
-    'sts.eusc-de-east-1.amazonaws.eu',
-    'sts-fips.eusc-de-east-1.amazonaws.eu',
-    'sts.eusc-de-east-1.api.amazonwebservices.eu',
-    'sts-fips.eusc-de-east-1.api.amazonwebservices.eu',
-  ],
-];
-for (const [region, regional, fips, dualStack, both] of hosts) {
-  test(`${region} has the hosts that AWS documents for its partition`, () => {
-    assert.deepEqual(
-      (['Regional', 'FIPS', 'DualStack', 'FIPSDualStack'] as const).map((type) => awsHost(region, type)),
-      [regional, fips, dualStack, both],
-    );
-  });
-}
-
-test("every region and type gives the host that the AWS SDK's own resolver gives", () => {
-  const regions =
-    'us-east-1 us-west-2 eu-central-2 ap-southeast-7 ca-west-1 mx-central-1 il-central-1 af-south-1 me-south-1 sa-east-1 ' +
-    'cn-north-1 cn-northwest-1 us-gov-west-1 us-gov-east-1 us-iso-east-1 us-iso-west-1 us-isob-east-1 eu-isoe-west-1 ' +
-    'us-isof-south-1 eusc-de-east-1 zz-somewhere-9';
-  const provider = new STSClient({ region: 'us-east-1' }).config.endpointProvider;
-  for (const Region of regions.split(' ')) {
-    for (const type of ['Regional', 'FIPS', 'DualStack', 'FIPSDualStack'] as const) {
-      const resolved = provider({
-        Region,
-        UseFIPS: type.startsWith('FIPS'),
-        UseDualStack: type.endsWith('DualStack'),
-        UseGlobalEndpoint: false,
-      });
-      assert.equal(awsHost(Region, type), resolved.url.hostname, `${Region} ${type}`);
-    }
-  }
-});
 
 test('without an endpoint the request goes to the host of region and type', () => {
   assert.equal(awsEndpoint(exchange({}), EMPTY).href, 'https://sts.eu-west-1.amazonaws.com/');
@@ -354,6 +298,15 @@ for (const [text, entry] of [
     { cloud: 'Volcengine', host: 'sts.volc.internal', scheme: 'https', audiences: ['https://aud?a=b'] },
   ],
   [
+    'AlibabaCloud=https://sts-vpc.cn-hangzhou.aliyuncs.com=sts.aliyuncs.com,mine',
+    {
+      cloud: 'AlibabaCloud',
+      host: 'sts-vpc.cn-hangzhou.aliyuncs.com',
+      scheme: 'https',
+      audiences: ['sts.aliyuncs.com', 'mine'],
+    },
+  ],
+  [
     'AWS=https://sts.eu-west-1.amazonaws.com=sts.amazonaws.com,mine',
     {
       cloud: 'AWS',
@@ -386,6 +339,9 @@ for (const [text, says] of [
   ['AWS=https://sts.example.internal=sts.amazonaws.com', /own hosts only/],
   ['AWS=https://sts.example.internal=sts.aliyuncs.com', /own hosts only/],
   ['AlibabaCloud=https://sts.eu-west-1.amazonaws.com=sts.amazonaws.com', /own hosts only/],
+  ['AlibabaCloud=https://sts.oss-cn-hangzhou.aliyuncs.com=sts.aliyuncs.com', /own hosts only/],
+  ['Volcengine=https://sts.example.internal=sts.volcengine.com', /own hosts only/],
+  ['Volcengine=https://sts.cn-beijing.volcengineapi.com:8443=sts.volcengine.com', /own hosts only/],
 ] as const) {
   test(`--sts-endpoint ${JSON.stringify(text)} is refused with one sentence that names the flag`, () => {
     const { error = '' } = parseEndpointOption(text);
@@ -404,4 +360,269 @@ test('an entry that was parsed allows exactly what it says', () => {
     awsEndpoint(exchange({ endpoint: 'http://127.0.0.1:8080', audience: 'aud' }), policy).href,
     'http://127.0.0.1:8080/',
   );
+});
+
+interface Drawn {
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly audience?: string;
+}
+
+/** A cloud as the one judge sees it, so that each hostile text is tried on all three. */
+interface JudgedCloud {
+  readonly cloud: Cloud;
+  readonly field: string;
+  readonly audience: string;
+  /** What stands before the region in the names of its buckets, which customers own. */
+  readonly bucketOf: string;
+  /** Its own origin for `region`. */
+  readonly own: string;
+  readonly region: string;
+  readonly form: RegExp;
+  readonly endpointOf: (drawn: Drawn, policy: EndpointPolicy) => URL;
+}
+
+const alibabaCloud = (over: Partial<ResolvedAlibabaCloud>): ResolvedAlibabaCloud => ({
+  cloud: 'AlibabaCloud',
+  roleARN: 'acs:ram::1234567890123456:role/orders',
+  oidcProviderARN: 'acs:ram::1234567890123456:oidc-provider/ack-rrsa-c123',
+  region: 'cn-hangzhou',
+  audience: 'sts.aliyuncs.com',
+  network: 'Public',
+  roleChain: [],
+  ...over,
+});
+const volcengine = (over: Partial<ResolvedVolcengine>): ResolvedVolcengine => ({
+  cloud: 'Volcengine',
+  roleTRN: 'trn:iam::2100000001:role/orders',
+  region: 'cn-beijing',
+  audience: 'sts.volcengine.com',
+  roleChain: [],
+  ...over,
+});
+
+const CLOUDS: readonly JudgedCloud[] = [
+  {
+    cloud: 'AWS',
+    field: 'spec.aws',
+    audience: 'sts.amazonaws.com',
+    bucketOf: 's3',
+    own: 'https://sts.eu-west-1.amazonaws.com',
+    region: 'eu-west-1',
+    form: /^sts\.[a-z]{2,}(-[a-z0-9]+)+-[0-9]+\.(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)$/,
+    endpointOf: (drawn, policy) => awsEndpoint(exchange(drawn), policy),
+  },
+  {
+    cloud: 'AlibabaCloud',
+    field: 'spec.alibabaCloud',
+    audience: 'sts.aliyuncs.com',
+    bucketOf: 'oss',
+    own: 'https://sts.cn-hangzhou.aliyuncs.com',
+    region: 'cn-hangzhou',
+    form: /^sts(\.(cn|ap|us|eu|me|na|sa|af|rus)(-[a-z0-9]+)+)?\.aliyuncs\.com$/,
+    endpointOf: (drawn, policy) => alibabaCloudEndpoint(alibabaCloud(drawn), policy),
+  },
+  {
+    cloud: 'Volcengine',
+    field: 'spec.volcengine',
+    audience: 'sts.volcengine.com',
+    bucketOf: 'tos',
+    own: 'https://sts.cn-beijing.volcengineapi.com',
+    region: 'cn-beijing',
+    form: /^sts(\.(cn|ap|us|eu|me|na|sa|af)(-[a-z0-9]+)+)?\.volcengineapi\.com$/,
+    endpointOf: (drawn, policy) => volcengineEndpoint(volcengine(drawn), policy),
+  },
+];
+
+/** The same list for each cloud, so that only the cloud makes the difference. */
+const listFor = (cloud: Cloud): EndpointPolicy => ({
+  ...POLICY,
+  entries: POLICY.entries.filter((entry) => entry.cloud === 'AWS').map((entry) => ({ ...entry, cloud })),
+});
+
+for (const { cloud, field, audience, bucketOf, own, region, form, endpointOf } of CLOUDS) {
+  const suffix = own.replace(/^https:\/\/[^.]+\.[^.]+/, '');
+
+  test(`${cloud}: without an endpoint the request goes to the region's own host`, () => {
+    assert.equal(endpointOf({}, EMPTY).href, `${own}/`);
+    assert.match(new URL(own).host, form);
+  });
+
+  test(`${cloud}: its own host may be written out, in the usual form only`, () => {
+    for (const endpoint of [own, `${own}/`, `${own}:443`])
+      assert.equal(endpointOf({ endpoint }, EMPTY).href, `${own}/`);
+    for (const endpoint of [
+      own.replace('https', 'http'),
+      own.toUpperCase(),
+      own.replace('sts', 'STS'),
+      `${own}.`,
+      `${own}:8443`,
+      `${own}:080`,
+      `${own}/path`,
+      `${own}//`,
+      `${own}?Action=AssumeRole`,
+      `${own}#x`,
+      `${own}#@evil.example`,
+      `${own}@evil.example`,
+      `${own}\\@evil.example`,
+      `${own}.evil.example`,
+      `${own}\n`,
+      `${own}\t`,
+      ` ${own}`,
+      own.replace('sts.', 'user@sts.'),
+      own.replace('sts.', 'user:hunter2@sts.'),
+      own.replace('sts.', 'xn--sts.'),
+      own.replace('sts.', 'ѕts.'),
+      own.replace('sts.', 'sts。'),
+      own.replace('sts.', 'sts%2e'),
+      own.replace('sts.', 'x.sts.'),
+      own.replace('sts.', 'sts..'),
+      own.replace('sts.', 'iam.'),
+      own.replace(region, `${region}.x`),
+      own.replace(region, `${bucketOf}-${region}`),
+      own.replace(region, `s3-${region}`),
+      own.replace('https://', 'https:'),
+      own.replace('https://', '//'),
+      own.replace('https://', 'https:\\\\'),
+      `https://[::1]${suffix}`,
+      `https://evil.example/${own}`,
+      'https://[::1]',
+      'https://[::ffff:7f00:1]',
+      'https://127.0.0.1',
+      'https://169.254.169.254',
+      'http://169.254.169.254:80',
+      'http://100.100.100.200:80',
+      'https://localhost',
+    ]) {
+      const error = refusal(() => endpointOf({ endpoint, audience }, EMPTY));
+      assert.equal(error.code, 'EndpointNotAllowed', endpoint);
+      assert.ok(error.message.includes(`${field}.endpoint`), error.message);
+      assert.ok(!error.message.includes('hunter2') && !/[^\x20-\x7e]/.test(error.message), error.message);
+    }
+  });
+
+  test(`${cloud}: the own host of another cloud is refused`, () => {
+    for (const other of CLOUDS.filter((each) => each.cloud !== cloud)) {
+      const error = refusal(() => endpointOf({ endpoint: other.own, audience: other.audience }, EMPTY));
+      assert.equal(error.code, 'EndpointNotAllowed');
+      assert.equal(refusal(() => endpointOf({ audience: other.audience }, EMPTY)).code, 'AudienceNotAllowed');
+    }
+  });
+
+  test(`${cloud}: a listed endpoint is that cloud's only, with its own audience`, () => {
+    const policy = listFor(cloud);
+    const endpoint = 'https://sts.example.internal';
+    assert.equal(endpointOf({ endpoint, audience: 'internal' }, policy).href, `${endpoint}/`);
+    assert.equal(refusal(() => endpointOf({ endpoint, audience }, policy)).code, 'AudienceNotAllowed');
+    for (const other of CLOUDS.filter((each) => each.cloud !== cloud)) {
+      const error = refusal(() => other.endpointOf({ endpoint, audience: 'internal' }, policy));
+      assert.equal(error.code, 'EndpointNotAllowed');
+    }
+  });
+
+  test(`${cloud}: an audience of the API server is refused`, () => {
+    const error = refusal(() => endpointOf({ audience: 'https://kubernetes.default.svc' }, POLICY));
+    assert.equal(error.code, 'AudienceNotAllowed');
+    assert.ok(error.message.startsWith(`${field}.audience is `));
+  });
+
+  for (const hostile of [
+    'x@evil.example/#',
+    `${region}.evil.example`,
+    `${region}/`,
+    `${region}#`,
+    `${region}?x`,
+    `${region}\n`,
+    `${region}\t`,
+    `${region}.`,
+    `${region}:8443`,
+    `${region}\\`,
+    `${region}%2e`,
+    `${region}。x`,
+    `${region}\u0000`,
+    region.toUpperCase(),
+    `${bucketOf}-${region}`,
+    `vpc100-${bucketOf}-${region}`,
+    `s3-oss-${region}`,
+    `x.${region}`,
+    '-',
+    '',
+    'central',
+    'xn--cn-1',
+    `cn-${'a'.repeat(61)}`,
+    'cn-hàngzhou-1',
+    'сn-hangzhou-1',
+  ]) {
+    test(`${cloud}: region ${JSON.stringify(hostile)} is refused, and the message names the field`, () => {
+      const error = refusal(() => endpointOf({ region: hostile }, POLICY));
+      assert.equal(error.code, 'EndpointNotAllowed');
+      assert.ok(error.message.startsWith(`${field}.region is "`), error.message);
+      assert.ok(error.message.includes(`write one such as ${region}`), error.message);
+      assert.ok(!/[^\x20-\x7e]/.test(error.message));
+    });
+  }
+
+  test(`${cloud}: property: no region changes the suffix of the host, and no endpoint leaves the list`, () => {
+    const pieces =
+      'cn eu us oss - -1 . @ # ? / \\ : 443 %2f 。 xn-- evil.example sts https:// sts.example.internal [::1]'.split(
+        ' ',
+      );
+    const part = fc.constantFrom('\n', '\t', '\u0000', '\u202e', region, suffix, own, ...pieces);
+    const text = fc.oneof(
+      fc.array(part, { maxLength: 7 }).map((parts) => parts.join('')),
+      fc.string({ unit: 'binary' }),
+      fc.stringMatching(/^(cn|ap|us)-[a-z]{1,9}-[0-9]$/),
+    );
+    const listed = new Set(listFor(cloud).entries.map(({ host }) => host));
+    let accepted = 0;
+    const check = (drawn: Drawn, isRight: (url: URL) => boolean): void => {
+      let url: URL;
+      try {
+        url = endpointOf(drawn, listFor(cloud));
+      } catch (error) {
+        assert.ok(error instanceof CredentialError, String(error));
+        return;
+      }
+      accepted += 1;
+      assert.equal(url.href, `${url.protocol}//${url.host}/`);
+      assert.ok(isRight(url), `${JSON.stringify(drawn)} -> ${url.href}`);
+    };
+    fc.assert(
+      fc.property(text, fc.constantFrom('internal', 'bed', audience), (drawn, drawnAudience) => {
+        check({ region: drawn }, (url) => url.protocol === 'https:' && form.test(url.host));
+        check({ endpoint: drawn, audience: drawnAudience }, (url) => form.test(url.host) || listed.has(url.host));
+      }),
+      { numRuns: 2000 },
+    );
+    assert.ok(accepted > 50, `only ${accepted} were accepted: the property says nothing`);
+  });
+}
+
+test('Alibaba Cloud inside VPCs has hosts of its own, where the region has one', () => {
+  assert.equal(
+    alibabaCloudEndpoint(alibabaCloud({ network: 'VPC' }), EMPTY).href,
+    'https://sts-vpc.cn-hangzhou.aliyuncs.com/',
+  );
+  assert.equal(alibabaCloudEndpoint(alibabaCloud({ region: 'cn-wuhan' }), EMPTY).href, 'https://sts.aliyuncs.com/');
+  const error = refusal(() => alibabaCloudEndpoint(alibabaCloud({ region: 'cn-wuhan', network: 'VPC' }), EMPTY));
+  assert.equal(error.code, 'EndpointNotAllowed');
+  assert.match(
+    error.message,
+    /^spec\.alibabaCloud\.network is "VPC", but the region "cn-wuhan" .*: remove the field, or/,
+  );
+});
+
+test("the hosts for all regions are the clouds' own, where a resource names them", () => {
+  const central = alibabaCloud({ endpoint: 'https://sts.aliyuncs.com' });
+  assert.equal(alibabaCloudEndpoint(central, EMPTY).host, 'sts.aliyuncs.com');
+  const global = volcengine({ endpoint: 'https://sts.volcengineapi.com', audience: 'sts.volcengineapi.com' });
+  assert.equal(volcengineEndpoint(global, EMPTY).host, 'sts.volcengineapi.com');
+});
+
+test('a request with a query is not judged by its host alone: the caller takes the query off, and only that', () => {
+  const url = new URL('/?Action=AssumeRole&Version=2018-01-01', volcengineEndpoint(volcengine({}), EMPTY));
+  assert.equal(refusal(() => assertAllowed(url, 'Volcengine', EMPTY)).code, 'EndpointNotAllowed');
+  assertAllowed(new URL('/', url), 'Volcengine', EMPTY);
+  const withUser = new URL('/', 'https://user@sts.cn-beijing.volcengineapi.com/?Action=x');
+  assert.equal(refusal(() => assertAllowed(withUser, 'Volcengine', EMPTY)).code, 'EndpointNotAllowed');
 });

@@ -1,11 +1,12 @@
 // Promises: the Secret is what it was at the last release, and a patch makes any Secret so without touching what others
 // wrote. The patch is applied by another implementation of RFC 6902.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import fastJSONPatch, { type Operation } from 'fast-json-patch';
 import type { JSONPatchOperation, Secret } from '../../../src/api/meta.ts';
 import type { SecretSpec } from '../../../src/api/types.gen.ts';
+import { sharedInLive } from '../../../src/credential/adoption.ts';
 import { verifyRecord } from '../../../src/credential/record.ts';
 import { renderData } from '../../../src/render/formats.ts';
 import {
@@ -19,14 +20,17 @@ import { aResolved, NAME, NAMESPACE, PARTS, T0, UID } from '../../support/builde
 
 const input = (secret: SecretSpec = {}, change: Partial<SecretInput> = {}): SecretInput => {
   const resolved = aResolved({ secret });
+  const issueTime = '2026-11-22T12:00:00Z';
   const expirationTime = '2026-11-22T13:00:00Z';
+  const parts = { ...PARTS, issueTime, expiration: expirationTime };
   return {
     namespace: NAMESPACE,
     name: NAME,
     uid: UID,
     resolved,
-    data: { plain: renderData(resolved.exchange, resolved.secret, { ...PARTS, expiration: expirationTime }) },
-    issueTime: '2026-11-22T12:00:00Z',
+    shares: false,
+    data: { plain: renderData(resolved.exchange, resolved.secret, parts) },
+    issueTime,
     expirationTime,
     requestHash: 'v1.request',
     renderHash: 'v1.render',
@@ -99,7 +103,7 @@ for (const [format, spec, annotations, keys] of golden) {
       },
     );
     assert.deepEqual(Object.keys(secret.data ?? {}).sort(), keys);
-    assert.notEqual(verifyRecord(secret, UID, T0), undefined);
+    assert.notEqual(verifyRecord(secret, { uid: UID, shares: false }, T0), undefined);
   });
 }
 
@@ -235,4 +239,140 @@ test('Retain takes our reference away, and the list with it when it was the last
   assert.ok(!Object.hasOwn(patched(stored(want()), retained).metadata, 'ownerReferences'));
   const shared = stored(want(), { ownerReferences: [OTHER, ...METADATA.ownerReferences] });
   assert.deepEqual(patched(shared, retained).metadata.ownerReferences, [OTHER]);
+});
+
+describe('in a Secret that was handed over', () => {
+  const shared = (spec: SecretSpec = {}, change: Partial<SecretInput> = {}): WantedSecret =>
+    want(spec, { shares: true, ...change });
+  const OWNERS: Secret = {
+    type: 'Opaque',
+    metadata: {
+      name: NAME,
+      namespace: NAMESPACE,
+      uid: 'u',
+      resourceVersion: '7',
+      labels: { 'workloadcredentials.io/name': NAME, team: 'theirs' },
+      annotations: { 'workloadcredentials.io/adopt': NAME, note: 'theirs' },
+    },
+    data: { theirs: 'eA==', config: 'b2xk' },
+  };
+  const adopt = (secret: Secret, wanted: WantedSecret): Secret =>
+    apply(secret, patchOperations(secret.metadata, wanted, 'replace', sharedInLive(secret)));
+
+  test('only keys are written, each by itself, and the notes say which', () => {
+    const wanted = shared();
+    const paths = patchOperations(OWNERS.metadata, wanted, 'replace', sharedInLive(OWNERS)).map(({ path }) => path);
+    assert.equal(paths[0], '/metadata/resourceVersion');
+    assert.ok(!paths.includes('/data') && paths.includes('/data/config'), paths.join(' '));
+    const { metadata, data } = adopt(OWNERS, wanted);
+    assert.deepEqual(data, { theirs: 'eA==', ...wanted.data });
+    const { [`workloadcredentials.io/content-hash`]: contentHash, ...annotations } = metadata.annotations ?? {};
+    assert.match(contentHash ?? '', /^v1\./);
+    const { 'workloadcredentials.io/owner-uid': _owner, ...others } = RESTARTING;
+    assert.deepEqual(annotations, {
+      ...OWNERS.metadata.annotations,
+      ...others,
+      'workloadcredentials.io/adopter-uid': UID,
+      'workloadcredentials.io/data-keys': 'config,credentials.json',
+    });
+    assert.deepEqual(metadata.labels, OWNERS.metadata.labels);
+    assert.equal(metadata.ownerReferences, undefined);
+  });
+
+  test('whose data are none, they are made first', () => {
+    const { data: _none, ...empty } = OWNERS;
+    assert.deepEqual(adopt(empty, shared()).data, shared().data);
+  });
+
+  test('of which nothing is known but its resourceVersion is patched all the same', () => {
+    const spec = { labels: { team: 'ours' }, annotations: { note: 'ours' } };
+    const bare: Secret = { metadata: { name: NAME, namespace: NAMESPACE, uid: 'u', resourceVersion: '7' }, data: {} };
+    const { data, metadata } = apply(bare, patchOperations(bare.metadata, shared(spec), 'replace'));
+    assert.deepEqual(data, shared(spec).data);
+    assert.deepEqual([metadata.labels?.['team'], metadata.annotations?.['note']], ['ours', 'ours']);
+  });
+
+  test('the owner UID of a former resource and our own reference go, so that nothing makes it ours whole', () => {
+    const retained = {
+      ...OWNERS,
+      metadata: {
+        ...OWNERS.metadata,
+        annotations: { ...OWNERS.metadata.annotations, 'workloadcredentials.io/owner-uid': 'x' },
+        ownerReferences: [{ ...OTHER }, { ...OTHER, name: NAME, uid: UID }],
+      },
+    };
+    const { metadata } = adopt(retained, shared({ deletionPolicy: 'Delete' }));
+    assert.equal(metadata.annotations?.['workloadcredentials.io/owner-uid'], undefined);
+    assert.deepEqual(metadata.ownerReferences, [OTHER]);
+  });
+
+  test("backups and restarts stay their owner's to decide", () => {
+    const decided = {
+      ...OWNERS,
+      metadata: {
+        ...OWNERS.metadata,
+        labels: { ...OWNERS.metadata.labels, 'velero.io/exclude-from-backup': 'false' },
+        annotations: { ...OWNERS.metadata.annotations, 'reloader.stakater.com/ignore': 'false' },
+      },
+    };
+    const { metadata } = adopt(decided, shared());
+    assert.equal(metadata.labels?.['velero.io/exclude-from-backup'], 'false');
+    assert.equal(metadata.annotations?.['reloader.stakater.com/ignore'], 'false');
+  });
+
+  test('a label or annotation that its owner has set is not overwritten, and does not go with the spec', () => {
+    const spec = { labels: { team: 'ours', tier: 'ours' }, annotations: { note: 'ours', more: 'ours' } };
+    const taken = adopt(OWNERS, shared(spec));
+    assert.deepEqual(taken.metadata.labels, { ...OWNERS.metadata.labels, tier: 'ours' });
+    assert.equal(taken.metadata.annotations?.['note'], 'theirs');
+    assert.equal(taken.metadata.annotations['more'], 'ours');
+    assert.equal(taken.metadata.annotations['workloadcredentials.io/metadata-keys'], 'annotation:more,label:tier');
+    assert.deepEqual(patchOperations(taken.metadata, shared(spec), 'keep'), [], 'and that is no drift');
+    const dropped = adopt(taken, shared());
+    assert.deepEqual(dropped.metadata.labels, OWNERS.metadata.labels);
+    assert.equal(dropped.metadata.annotations?.['note'], 'theirs');
+    assert.equal(dropped.metadata.annotations['more'], undefined);
+  });
+
+  test('keys that we wrote and write no more go; a forged note removes nothing of others', () => {
+    const files = adopt(OWNERS, shared());
+    const variables = shared({ formats: ['Environment'] });
+    assert.deepEqual(adopt(files, variables).data, { theirs: 'eA==', ...variables.data });
+    const note = { 'workloadcredentials.io/data-keys': 'config,credentials.json,theirs' };
+    const forged = {
+      ...files,
+      metadata: { ...files.metadata, annotations: { ...files.metadata.annotations, ...note } },
+    };
+    assert.deepEqual(adopt(forged, variables).data, { ...files.data, ...variables.data });
+  });
+
+  test('any change of spec.secret, by any way, leaves what is not ours as it was', () => {
+    const theirData = fc.dictionary(fc.stringMatching(/^t[-._a-zA-Z0-9]{0,8}$/), fc.base64String({ minLength: 4 }), {
+      maxKeys: 4,
+      noNullPrototype: true,
+    });
+    const templates = fc.dictionary(
+      fc.constantFrom('one', 'two', 'constructor'),
+      fc.string().map((text) => text.replaceAll('{', '')),
+      {
+        maxKeys: 3,
+        noNullPrototype: true,
+      },
+    );
+    fc.assert(
+      fc.property(theirData, fc.array(fc.tuple(specs, templates), { minLength: 1, maxLength: 3 }), (theirs, steps) => {
+        let secret: Secret = { ...OWNERS, data: theirs };
+        for (const [spec, data] of steps) {
+          const wanted = shared({ ...spec, data });
+          secret = adopt(secret, wanted);
+          assert.deepEqual(secret.data, { ...theirs, ...wanted.data });
+          assert.equal(secret.metadata.labels?.['team'], 'theirs');
+          assert.equal(secret.metadata.annotations?.['note'], 'theirs');
+          assert.equal(secret.metadata.annotations['workloadcredentials.io/adopt'], NAME);
+          assert.notEqual(verifyRecord(secret, { uid: UID, shares: true }, T0), undefined);
+          assert.deepEqual(patchOperations(secret.metadata, wanted, 'keep'), []);
+        }
+      }),
+    );
+  });
 });

@@ -50,6 +50,36 @@ test('a burst of twenty may start at once, then ten a second', async () => {
   acquire();
 });
 
+test('a chain of three calls takes three shares of the rate, and one place in flight', async () => {
+  const { clock, limiter, acquire, refused } = setUp();
+  let chains = 0;
+  for (let next = limiter.tryAcquire(KEY, 3); next.granted; next = limiter.tryAcquire(KEY, 3)) {
+    next.release('success');
+    chains += 1;
+  }
+  assert.equal(chains, 6);
+  assert.equal(limiter.demand()[0]?.granted, 18);
+  acquire().release('success');
+  acquire().release('success');
+  // The chain that was refused has the next 300 ms.
+  assert.equal(refused(), 400);
+  await clock.advance(299);
+  assert.ok(!limiter.tryAcquire(KEY, 3).granted);
+  await clock.advance(2);
+  assert.ok(limiter.tryAcquire(KEY, 3).granted);
+});
+
+test('a chain longer than the burst still gets its turn', async () => {
+  const { clock, limiter } = setUp({ rate: { perSecond: 1, burst: 1 } });
+  const first = limiter.tryAcquire(KEY, 5);
+  assert.ok(first.granted);
+  first.release('success');
+  const second = limiter.tryAcquire(KEY, 5);
+  assert.ok(!second.granted);
+  await clock.advance(second.retryAfterMs);
+  assert.ok(limiter.tryAcquire(KEY, 5).granted);
+});
+
 test('eight calls are in flight while all is well, four while it is failing, one while it is out', async () => {
   const { clock, acquire, call, grants } = setUp();
   const well = grants();
@@ -242,4 +272,40 @@ test('whatever the outcomes, calls in flight and calls in any time stay below th
     }),
     { numRuns: 60 },
   );
+});
+
+test('a tenant that is new among thousands of callers of another is served after a few calls', () => {
+  let nowMs = 0;
+  const unused = (): never => assert.fail('the limiter sets no timer');
+  const clock = { now: () => nowMs, monotonicMs: () => nowMs, setTimer: unused };
+  const limiter = new EndpointLimiter({ clock, random: new SeededRandom(1) });
+  const waiting: { atMs: number; tenant: string; key: string }[] = [];
+  const served: string[] = [];
+  const ask = (tenant: string, key: string): void => {
+    const admission = limiter.tryAcquire(KEY, 1, { tenant, key });
+    if (admission.granted) {
+      admission.release('refused');
+      served.push(tenant);
+    } else {
+      waiting.push({ atMs: nowMs + admission.retryAfterMs, tenant, key });
+    }
+  };
+  const run = (untilMs: number): void => {
+    for (;;) {
+      waiting.sort((a, b) => a.atMs - b.atMs);
+      const [next] = waiting;
+      if (next === undefined || next.atMs > untilMs) return;
+      waiting.shift();
+      nowMs = Math.max(nowMs, next.atMs);
+      ask(next.tenant, next.key);
+    }
+  };
+  for (let index = 0; index < 2_000; index += 1) ask('broken', `broken/${index}`);
+  run(60_000);
+  assert.ok(served.length >= 580 && served.length <= 620, `the rate is used, and kept: ${served.length} in a minute`);
+  const before = served.length;
+  for (let index = 0; index < 10; index += 1) ask('good', `good/${index}`);
+  run(nowMs + 10_000);
+  assert.equal(served.filter((tenant) => tenant === 'good').length, 10);
+  assert.ok(served.indexOf('good') - before <= 8, `after ${served.indexOf('good') - before} calls`);
 });

@@ -24,11 +24,33 @@ test('a bucket is full at the start and fills at its rate, up to its burst', asy
 test('it tells how long the next token takes', async () => {
   const clock = new FakeClock();
   const bucket = new TokenBucket(clock, { perSecond: 4, burst: 1 });
-  assert.equal(bucket.untilTokenMs(), 0);
+  assert.equal(bucket.untilTokensMs(), 0);
   bucket.tryTake();
-  assert.equal(bucket.untilTokenMs(), 250);
+  assert.equal(bucket.untilTokensMs(), 250);
   await clock.advance(150);
-  assert.ok(Math.abs(bucket.untilTokenMs() - 100) < 1e-9);
+  assert.ok(Math.abs(bucket.untilTokensMs() - 100) < 1e-9);
+});
+
+test('several tokens are taken together or not at all', async () => {
+  const clock = new FakeClock();
+  const bucket = new TokenBucket(clock, { perSecond: 10, burst: 20 });
+  assert.ok(bucket.tryTake(18));
+  assert.equal(bucket.tryTake(3), false);
+  assert.equal(bucket.untilTokensMs(3), 100);
+  assert.equal(takeAll(bucket), 2);
+  await clock.advance(300);
+  assert.ok(bucket.tryTake(3));
+});
+
+test('more than a full bucket are taken from a full one, and paid for afterwards', async () => {
+  const clock = new FakeClock();
+  const bucket = new TokenBucket(clock, { perSecond: 2, burst: 1 });
+  assert.ok(bucket.tryTake(5));
+  assert.equal(bucket.untilTokensMs(), 2_500);
+  await clock.advance(2_499);
+  assert.equal(bucket.tryTake(), false);
+  await clock.advance(1);
+  assert.ok(bucket.tryTake());
 });
 
 test('at another rate what was filled stays, but not above the new burst', async () => {
