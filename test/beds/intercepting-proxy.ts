@@ -6,6 +6,7 @@ import { Agent as HTTPAgent, createServer as createHTTPServer, request as reques
 import type { IncomingMessage, OutgoingHttpHeaders, Server, ServerResponse } from 'node:http';
 import { Agent as HTTPSAgent, createServer as createHTTPSServer, request as requestHTTPS } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createAuthority } from '../../sandbox/certificates.ts';
 
 /** A request that has arrived whole. */
@@ -26,7 +27,7 @@ export interface OwnAnswer {
 
 /**
  * What becomes of a request: passed on; lost before the server sees it; seen by the server but its answer lost; never
- * answered; answered here; answered here piece by piece; passed on with the answer's body rewritten.
+ * answered; answered here; answered here piece by piece; passed on after a while; passed on with the answer's body rewritten.
  */
 export type Action =
   | 'forward'
@@ -35,6 +36,7 @@ export type Action =
   | 'hang'
   | { readonly answer: OwnAnswer }
   | { readonly drip: { readonly totalBytes: number; readonly chunkBytes: number } }
+  | { readonly delayMs: number }
   | { readonly rewrite: (body: string) => string };
 
 /** One call, as the proxy saw it. Times are wall-clock milliseconds. */
@@ -223,6 +225,12 @@ class Proxy {
       await drip(response, action.drip);
       return;
     }
+    if (typeof action === 'object' && 'delayMs' in action) {
+      await sleep(action.delayMs, undefined, { ref: false });
+      // Who has given up waiting gets nothing, and the server behind does not hear of it.
+      if (!response.destroyed) await this.#forward(seen, response, { call, action: 'forward' });
+      return;
+    }
     await this.#forward(seen, response, { call, action });
   }
 
@@ -304,6 +312,7 @@ export const STS_FAULTS = {
       body: '<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredTokenException</Code><Message>Token expired</Message></Error><RequestId>bed</RequestId></ErrorResponse>',
     },
   },
+  slow: { delayMs: 8_000 },
   hang: 'hang',
   reset: 'loseRequest',
   lostAnswer: 'loseAnswer',

@@ -22,6 +22,8 @@ export interface OperatorOptions {
   readonly stdoutFile?: string;
   /** Default: dist/main.js of this checkout. */
   readonly main?: string;
+  /** Node's own arguments, before main.js. */
+  readonly nodeArgs?: readonly string[];
 }
 
 /** One line that it has printed. */
@@ -121,7 +123,7 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
   const main = options.main ?? MAIN;
   if (!existsSync(main)) throw new Error(`${main} does not exist: run "npm run build" first`);
   const { args, url } = await completeArguments(options);
-  const child = spawnOperator(options, [main, ...args]);
+  const child = spawnOperator(options, [...(options.nodeArgs ?? []), main, ...args]);
   const { pid } = child;
   if (pid === undefined) throw new Error('the operator could not be started');
   reapProcess(pid);

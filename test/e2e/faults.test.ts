@@ -17,10 +17,12 @@ import { startSeaweedFS } from '../beds/seaweedfs.ts';
 import type { SeaweedFSBed } from '../beds/seaweedfs.ts';
 import { waitFor } from '../beds/wait.ts';
 import { describeCall } from '../support/audit.ts';
+import { tellFault } from '../support/fault-report.ts';
 import { conditionOf, credentialsPath } from '../support/cluster-client.ts';
-import type { SecretSeen } from '../support/cluster-client.ts';
+import type { CredentialSeen, SecretSeen } from '../support/cluster-client.ts';
 import { manifest, startCluster } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
+import { lateness } from '../support/secret-reader.ts';
 
 const ROOT = new URL('../../', import.meta.url);
 const AUDIENCE = 'sts.seaweedfs.test';
@@ -118,8 +120,9 @@ const fresh = { namespace: 'crash', name: 'fresh' };
 const renewed = { namespace: 'crash', name: 'renewed' };
 const unreachable = { namespace: 'faults', name: 'unreachable' };
 const never = { namespace: 'faults', name: 'never' };
+const slow = { namespace: 'faults', name: 'slow' };
 const unserved = { namespace: 'unserved', name: 'app' };
-const all = [...Object.keys(FAULTS).map(faulty), fresh, renewed, unreachable, never, unserved];
+const all = [...Object.keys(FAULTS).map(faulty), fresh, renewed, unreachable, never, slow, unserved];
 
 let bed: Installation;
 let seaweedFS: SeaweedFSBed;
@@ -230,6 +233,7 @@ describe('the operator', { concurrency: 16 }, () => {
     assert.deepEqual((await bed.client.credential('crash', 'fresh'))?.status.secret, undefined, 'the status was not');
     assert.deepEqual([bed.exchanges(fresh), bed.exchanges(renewed)], [1, 2]);
     const callsBefore = (await bed.calls()).length;
+    const reader = bed.reader(renewed);
     const atMs = Date.now();
     await bed.start();
     const isTold = (key: Key, secret: SecretSeen | undefined) =>
@@ -242,7 +246,7 @@ describe('the operator', { concurrency: 16 }, () => {
         LEASE_MS,
       );
     const statuses = await Promise.all([isTold(fresh, written[0]), isTold(renewed, written[1])]);
-    context.diagnostic(`told ${Date.now() - atMs} ms after the restart, of which the old Lease takes up to 17 s`);
+    const tookMs = Date.now() - atMs;
     assert.equal(statuses[1]?.status.lastHandledRefreshRequest, '1');
     assert.deepEqual(await Promise.all([fresh, renewed].map(secretOf)), written);
     assert.deepEqual([bed.exchanges(fresh), bed.exchanges(renewed)], [1, 2]);
@@ -256,6 +260,13 @@ describe('the operator', { concurrency: 16 }, () => {
       'patch workloadcredentials/status crash/fresh 200',
       'patch workloadcredentials/status crash/renewed 200',
     ]);
+    await reader.assertNeverExpired();
+    tellFault(context, {
+      fault: 'operator killed between Secret and status',
+      bed: 'real',
+      did: `0 exchanges at the restart, 1 GET and 1 status write for each of 2 keys; told ${(tookMs / 1_000).toFixed(1)} s after the restart, of which the old Lease takes up to 17 s`,
+      seen: reader.describe(),
+    });
   });
 
   test('without a place for its log ends with a sentence', async () => {
@@ -438,12 +449,14 @@ describe('the API server', () => {
 
 describe('an STS that', { concurrency: 16 }, () => {
   for (const [title, { action, reason, says, denied }] of Object.entries(FAULTS)) {
-    test(`answers with ${title} is explained, the last good Secret stays, and it recovers`, async () => {
+    test(`answers with ${title} is explained, the last good Secret stays, and it recovers`, async (context) => {
       const key = faulty(title);
       const proxy = proxyOf(key);
       await apply(key);
       await bed.untilIssued(key);
       const good = await secretOf(key);
+      const reader = bed.reader(key);
+      await reader.look();
       proxy.fail(action);
       await requestRefresh(key, '1');
       const { message, status } = await bed.untilReason(key, ['Refreshed', reason], 30_000);
@@ -456,7 +469,9 @@ describe('an STS that', { concurrency: 16 }, () => {
       assert.ok(ready?.message.endsWith(`but replacing it fails: ${message}`), ready?.message);
       assert.deepEqual(await secretOf(key), good);
 
+      const failed = proxy.calls.length - 1;
       proxy.heal();
+      const healedAtMs = Date.now();
       if (denied === true) await requestRefresh(key, '2');
       const recovered = await bed.untilIssued(key, 40_000);
       const next = await secretOf(key);
@@ -468,8 +483,53 @@ describe('an STS that', { concurrency: 16 }, () => {
         return reasons.has('Issued') && reasons.has(reason) && reasons.has('Recovered');
       };
       await waitFor(`the Events Issued, ${reason} and Recovered of ${key.name}`, told, { timeoutMs: 10_000 });
+      await reader.look();
+      await reader.assertNeverExpired();
+      const by = denied === true ? 'when asked again' : 'by itself';
+      tellFault(context, {
+        fault: 'STS refusing, failing or lying, once',
+        bed: 'real',
+        did: `${title}: ${failed} failed call${failed === 1 ? '' : 's'}, Refreshed=False ${reason}, the Secret untouched; recovered ${by} with 1 exchange`,
+        lateMs: lateness(reader.replacedAtMs, healedAtMs),
+        seen: reader.describe(),
+      });
     });
   }
+
+  test('answers 2 s before its deadline is waited for, and called once', async (context) => {
+    await apply(slow);
+    await bed.untilIssued(slow);
+    const good = accessKeyID(await secretOf(slow));
+    const reader = bed.reader(slow);
+    await reader.look();
+    const proxy = proxyOf(slow);
+    proxy.fail(STS_FAULTS.slow);
+    const calls = proxy.calls.length;
+    const askedAtMs = Date.now();
+    await requestRefresh(slow, '1');
+    const isDone = (credential: CredentialSeen): boolean => credential.status.lastHandledRefreshRequest === '1';
+    const { status } = await bed.until(slow, 'the refresh', isDone, 30_000);
+    proxy.heal();
+    assert.notEqual(accessKeyID(await secretOf(slow)), good);
+    assert.equal(proxy.calls.length, calls + 1);
+    assert.equal(status.consecutiveFailures, 0);
+    assert.equal(status.lastFailure, undefined);
+    await reader.look();
+    await reader.assertNeverExpired();
+    const lateMs = lateness(reader.replacedAtMs, askedAtMs);
+    assert.ok(lateMs > STS_FAULTS.slow.delayMs - 500 && lateMs < 20_000, `${lateMs} ms`);
+    assert.deepEqual(
+      (await bed.events(slow)).map((event) => event.reason),
+      ['Issued'],
+    );
+    tellFault(context, {
+      fault: 'STS slow: 8 s of a 10 s deadline',
+      bed: 'real',
+      did: '1 exchange, no failure, no Warning (late: while it is slow)',
+      lateMs,
+      seen: reader.describe(),
+    });
+  });
 
   test('cannot be reached is explained, and no Secret is made', async () => {
     const { host } = new URL(proxyOf(unreachable).url);

@@ -1,6 +1,7 @@
 // Shows on a real API server that its outages cost no exchange and expire no Secret: restarted, frozen, restored from an
-// older etcd, with another authority and after the operator's own token was taken away. The operator reads a kubeconfig
-// that names files, through a TLS front whose certificate can be changed.
+// older etcd, with another authority and after the operator's own token was taken away; and that its memory, sockets and
+// timers are what they were before. The operator reads a kubeconfig that names files, through a TLS front whose certificate
+// can be changed.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,8 +12,12 @@ import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
 import { createAuthority } from '../../sandbox/certificates.ts';
 import { type OperatorProcess, startOperator } from '../beds/operator.ts';
 import { type SeaweedFSBed, startSeaweedFS } from '../beds/seaweedfs.ts';
+import { STS_FAULTS } from '../beds/intercepting-proxy.ts';
 import { waitFor } from '../beds/wait.ts';
+import { tellFault } from '../support/fault-report.ts';
 import { type Installation, manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
+import { latenessOf } from '../support/secret-reader.ts';
+import { assertBackTo, describeVitals, INSPECTED, type Vitals, vitalsOf } from '../support/vitals.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
 const ACCOUNT = 'wc';
@@ -101,9 +106,8 @@ async function requestRefresh(keys: readonly Key[], value: string): Promise<void
   await bed.kubectl('annotate', 'wcred', ...names, '-n', 'shop', '--overwrite', request);
 }
 
-/** Waits until the refresh has been made and told, and gives the milliseconds that this took. */
-async function untilRefreshed(keys: readonly Key[], value: string, timeoutMs = 60_000): Promise<number> {
-  const startMs = performance.now();
+/** Waits until the refresh has been made and told. */
+async function untilRefreshed(keys: readonly Key[], value: string, timeoutMs = 60_000): Promise<void> {
   for (const key of keys) {
     await bed.until(
       key,
@@ -112,7 +116,26 @@ async function untilRefreshed(keys: readonly Key[], value: string, timeoutMs = 6
       timeoutMs,
     );
   }
-  return Math.round(performance.now() - startMs);
+}
+
+/** Makes a refresh due that cannot be made yet: STS is out, as long as `heal` is not called. */
+async function makeDue(value: string): Promise<() => void> {
+  const [proxy] = bed.proxies;
+  assert.ok(proxy !== undefined);
+  const calls = proxy.calls.length;
+  proxy.fail(STS_FAULTS.unavailable);
+  await requestRefresh(KEYS, value);
+  await waitFor('the calls to STS', () => proxy.calls.length >= calls + KEYS.length, {
+    timeoutMs: 10_000,
+    everyMs: 20,
+  });
+  return () => proxy.heal();
+}
+
+/** With nothing under way, and without the connections that pools keep for some seconds. */
+async function atRest(): Promise<Vitals> {
+  await sleep(5_000);
+  return await vitalsOf(operator);
 }
 
 function exchanges(): number[] {
@@ -127,7 +150,7 @@ async function mintToken(name: string): Promise<string> {
 }
 
 async function start(further: readonly string[]): Promise<OperatorProcess> {
-  operator = await startOperator({ kubeconfig: file('kubeconfig'), args: [...args, ...further] });
+  operator = await startOperator({ kubeconfig: file('kubeconfig'), args: [...args, ...further], nodeArgs: INSPECTED });
   operators.push(operator);
   await operator.waitUntilReady(60_000);
   return operator;
@@ -160,7 +183,8 @@ before(async () => {
   };
   writeFileSync(file('kubeconfig'), JSON.stringify(kubeconfig));
   const endpoint = `--sts-endpoint=AWS=${proxy.url}=${AUDIENCE}`;
-  args = [`--lease-namespace=${SYSTEM_NAMESPACE}`, endpoint, '--log-level=debug'];
+  const often = '--min-refresh-interval-seconds=1';
+  args = [`--lease-namespace=${SYSTEM_NAMESPACE}`, endpoint, often, '--log-level=debug'];
   await start(['--leader-elect=false']);
   for (const key of KEYS) await apply(key);
   for (const key of KEYS) await bed.untilIssued(key, 30_000);
@@ -180,30 +204,58 @@ afterEach((context) => {
 });
 
 describe('an API server', { timeout: 400_000 }, () => {
+  let vitals: Vitals;
+
+  test('that works is refreshed through, and the operator at rest is measured', async (context) => {
+    await requestRefresh(KEYS, 'warm-up');
+    await untilRefreshed(KEYS, 'warm-up');
+    vitals = await atRest();
+    context.diagnostic(`before the outages: ${describeVitals(vitals)}`);
+  });
+
   test('that is killed and started again costs no exchange, and the next refresh is made', async (context) => {
-    const before = exchanges();
+    const readers = KEYS.map((key) => bed.reader(key));
+    await Promise.all(readers.map(async (reader) => await reader.look()));
+    const heal = await makeDue('restarted');
     await bed.kubernetes.killAPIServer();
+    const before = exchanges();
+    heal();
     await sleep(3_000);
+    // Counted from its start, which takes it some seconds itself.
+    const startedAtMs = Date.now();
     await bed.kubernetes.restartAPIServer();
-    const backAtMs = performance.now();
-    await requestRefresh(KEYS, 'restarted');
+    const readyMs = Date.now() - startedAtMs;
     await untilRefreshed(KEYS, 'restarted');
-    context.diagnostic(`refreshed ${Math.round(performance.now() - backAtMs)} ms after it was back`);
     assert.deepEqual(
       exchanges(),
       before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
     );
+    tellFault(context, {
+      fault: 'API server killed and started again',
+      bed: 'real',
+      did: `${KEYS.length} refreshes that were due all the time: 1 exchange each (late: from the start of its process, which was ready after ${(readyMs / 1_000).toFixed(1)} s)`,
+      lateMs: await latenessOf(readers, startedAtMs),
+      seen: readers[0]?.describe() ?? '',
+    });
   });
 
   test('that shows a certificate of another authority is trusted again when the file has it', async (context) => {
+    const readers = KEYS.map((key) => bed.reader(key));
     const before = exchanges();
     const authority = await front.renew();
     await requestRefresh(KEYS, 'distrusted');
     await sleep(3_000);
     assert.deepEqual(exchanges(), before, 'nothing is done with a server that is not trusted');
     writeFileSync(file('ca.crt'), authority);
-    const tookMs = await untilRefreshed(KEYS, 'distrusted');
-    context.diagnostic(`refreshed ${tookMs} ms after the file had changed`);
+    const changedAtMs = Date.now();
+    await untilRefreshed(KEYS, 'distrusted');
+    tellFault(context, {
+      fault: 'serving certificate and its authority replaced',
+      bed: 'real',
+      did: '0 exchanges while the server was not trusted; the file with the new authority was read without a restart',
+      lateMs: await latenessOf(readers, changedAtMs),
+      seen: readers[0]?.describe() ?? '',
+    });
   });
 
   test("that refuses the operator's token is shown the one that the file has by then", async (context) => {
@@ -211,10 +263,11 @@ describe('an API server', { timeout: 400_000 }, () => {
     await bed.kubectl('delete', 'secret', 'bound-1', '-n', SYSTEM_NAMESPACE);
     // The API server remembers good tokens for 10 s.
     await sleep(11_000);
+    const readers = KEYS.map((key) => bed.reader(key));
     const before = exchanges();
+    const askedAtMs = Date.now();
     await requestRefresh(KEYS, 'rotated');
-    const tookMs = await untilRefreshed(KEYS, 'rotated');
-    context.diagnostic(`refreshed ${tookMs} ms after it was asked for`);
+    await untilRefreshed(KEYS, 'rotated');
     assert.deepEqual(
       exchanges(),
       before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
@@ -222,6 +275,13 @@ describe('an API server', { timeout: 400_000 }, () => {
     // No call was left refused: a 401 is answered by one call with the token read anew.
     const refused = operator.lines.filter(({ text }) => text.includes('401'));
     assert.ok(refused.length <= 3, refused.map(({ text }) => text).join('\n'));
+    tellFault(context, {
+      fault: "operator's token revoked and replaced",
+      bed: 'real',
+      did: `a refused call is made once more with the token that the file has; ${refused.length} told in the log; ${KEYS.length} refreshes: 1 exchange each`,
+      lateMs: await latenessOf(readers, askedAtMs),
+      seen: readers[0]?.describe() ?? '',
+    });
   });
 
   test('that was restored from an older etcd is believed, and nothing is exchanged more than once for it', async (context) => {
@@ -246,19 +306,35 @@ describe('an API server', { timeout: 400_000 }, () => {
     await bed.kubernetes.restoreEtcd(copy);
     context.diagnostic(`resourceVersion ${latest} was followed by ${await versionOf()}, saved at ${saved}`);
     assert.deepEqual(await Promise.all(KEYS.map(accessKeyID)), old, 'the old Secrets are back');
-    const backAtMs = performance.now();
-    await requestRefresh(KEYS.slice(0, 2), 'after-restore');
-    await untilRefreshed(KEYS.slice(0, 2), 'after-restore', 200_000);
-    context.diagnostic(`refreshed ${Math.round(performance.now() - backAtMs)} ms after it was back`);
+    const asked = KEYS.slice(0, 2);
+    const readers = asked.map((key) => bed.reader(key));
+    await Promise.all(readers.map(async (reader) => await reader.look()));
+    const askedAtMs = Date.now();
+    await requestRefresh(asked, 'after-restore');
+    await untilRefreshed(asked, 'after-restore', 200_000);
+    const lateMs = await latenessOf(readers, askedAtMs);
     await apply(LATER);
     await bed.untilIssued(LATER);
     await sleep(3_000);
     const more = exchanges().map((count, index) => count - (before[index] ?? 0));
-    context.diagnostic(`exchanges since: ${more.join(', ')}`);
     assert.deepEqual(more, [1, 1, 0, 0, 1], 'the two that were asked for, and the one that is new again');
     assert.equal(operator.pid, pid);
     const metrics = await operator.metrics();
     assert.match(metrics, /^workloadcredential_/m);
+    tellFault(context, {
+      fault: 'etcd restored from an older snapshot',
+      bed: 'real',
+      did: `went on without a restart though revisions went from ${latest} back to ${saved}; exchanges for 2 that were asked for, 2 that were not, 1 that was new again: ${more.join(', ')}`,
+      lateMs,
+      seen: `the older credential again, live; then ${readers[0]?.describe() ?? ''}`,
+    });
+  });
+
+  test('that did all that has left the operator no heavier', async (context) => {
+    const now = await atRest();
+    context.diagnostic(`after four outages: ${describeVitals(now)}`);
+    // The pools keep what they have opened for 45 s, more or less of it; a watch left open by each outage would be twelve.
+    assertBackTo(vitals, now, { heapBytes: 4 << 20, sockets: 8, timers: 2 });
   });
 
   test('that is frozen for 20 s ends the leader, and its successor goes on without an exchange for what is not due', async (context) => {
@@ -266,22 +342,30 @@ describe('an API server', { timeout: 400_000 }, () => {
     assert.equal((await operator.exited).code, 0);
     const leader = await start([]);
     await leader.waitForLog('this replica works', 60_000);
-    const before = exchanges();
+    const readers = KEYS.map((key) => bed.reader(key));
+    await Promise.all(readers.map(async (reader) => await reader.look()));
+    const heal = await makeDue('thawed');
     bed.kubernetes.pauseAPIServer();
+    const before = exchanges();
+    heal();
     await sleep(20_000);
     bed.kubernetes.resumeAPIServer();
-    const backAtMs = performance.now();
+    const backAtMs = Date.now();
     assert.equal((await leader.exited).code, 1);
     // As the kubelet does.
     await start([]);
     await operator.waitForLog('this replica works', 60_000);
-    await requestRefresh(KEYS, 'thawed');
+    const workedAtMs = Date.now();
     await untilRefreshed(KEYS, 'thawed');
-    context.diagnostic(`refreshed ${Math.round(performance.now() - backAtMs)} ms after it was back`);
-    assert.deepEqual(
-      exchanges(),
-      before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
-    );
+    const more = exchanges().map((count, index) => count - (before[index] ?? 0));
+    assert.deepEqual(more, [1, 1, 1, 1, 0]);
+    tellFault(context, {
+      fault: 'API server stopped by SIGSTOP for 20 s',
+      bed: 'real',
+      did: `the leader gave up its Lease and ended; started again, it worked ${((workedAtMs - backAtMs) / 1_000).toFixed(1)} s after the API server was back; ${KEYS.length} refreshes that were due all the time: 1 exchange each`,
+      lateMs: await latenessOf(readers, backAtMs),
+      seen: readers[0]?.describe() ?? '',
+    });
   });
 
   test('did all that without one expired Secret, and without an unforeseen error', async () => {

@@ -2,6 +2,9 @@
 // STS is there for a reason: drift is repaired, what is foreign is left alone, what is deleted goes, and nothing due costs
 // nothing. In the end the chart's RBAC rules are held against the verbs in the API server's audit log.
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startSeaweedFS } from '../beds/seaweedfs.ts';
@@ -12,7 +15,7 @@ import type { LogLine } from '../beds/operator.ts';
 import { describeCall } from '../support/audit.ts';
 import type { AuditEvent } from '../support/audit.ts';
 import type { SecretSeen } from '../support/cluster-client.ts';
-import { manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
+import { manifest, startCluster } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
@@ -27,6 +30,8 @@ const app = (namespace: string): Key => ({ namespace, name: 'app' });
 const deleted = app('deleted');
 const foreign = app('foreign');
 const labelled = app('labelled');
+const handedOver = app('handed-over');
+const full = app('full');
 const older = app('shared');
 const younger = { namespace: 'shared', name: 'younger' };
 const collected = app('collected');
@@ -41,7 +46,7 @@ const refused = app('refused');
 /** Has no ServiceAccount. */
 const accountless = { namespace: 'refused', name: 'accountless' };
 const steady = app('steady');
-const deletions = [deleted, foreign, collected, retained, foreground, endingNamespace];
+const deletions = [deleted, foreign, handedOver, full, collected, retained, foreground, endingNamespace];
 const all = [...deletions, labelled, older, younger, dataEdit, labelEdit, formats, immutable, refused, steady];
 
 let bed: Installation;
@@ -179,7 +184,7 @@ describe('the Secret', { concurrency: 16 }, () => {
     const { message } = await bed.untilReason(foreign, ['Stalled', 'SecretConflict']);
     assert.equal(
       message,
-      'Secret "app" exists and does not belong to this WorkloadCredential; it was left alone. Delete or rename it, or create this WorkloadCredential anew with another spec.secret.name.',
+      'Secret "app" exists and does not belong to this WorkloadCredential; it was left alone. Delete or rename it, or create this WorkloadCredential anew with another spec.secret.name. Or, if this WorkloadCredential may write its keys into it and the others stay (it has to be Opaque, mutable and without a controller): kubectl label secret app -n foreign --overwrite workloadcredentials.io/name=app && kubectl annotate secret app -n foreign --overwrite workloadcredentials.io/adopt=app',
     );
     assert.deepEqual(await secretOf(foreign), theirs);
     assert.equal(bed.exchanges(foreign), 0);
@@ -204,6 +209,70 @@ describe('the Secret', { concurrency: 16 }, () => {
     await bed.untilIssued(labelled);
     context.diagnostic(`issued ${Date.now() - atMs} ms after it went`);
     assert.equal(bed.exchanges(labelled), 1);
+  });
+
+  test('of somebody else that is handed over gets our keys at once and keeps the rest, and outlives the resource', async (context) => {
+    const { namespace, name } = handedOver;
+    const literals = ['--from-literal=theirs=kept', '--from-literal=config=old'];
+    await bed.kubectl('create', 'secret', 'generic', name, '-n', namespace, ...literals);
+    await apply(handedOver);
+    const { message } = await bed.untilReason(handedOver, ['Stalled', 'SecretConflict']);
+    const lines = message.split(': ').at(-1)?.split(' && ') ?? [];
+    assert.equal(lines.length, 2, message);
+    const atMs = Date.now();
+    for (const line of lines) await bed.kubectl(...line.split(' ').slice(1));
+    await bed.untilIssued(handedOver);
+    context.diagnostic(`issued ${Date.now() - atMs} ms after the consent`);
+    assert.equal(bed.exchanges(handedOver), 1);
+    const first = await secretOf(handedOver);
+    assert.deepEqual(Object.keys(first.data).toSorted(), ['config', 'credentials.json', 'theirs']);
+    assert.equal(first.data['theirs'], 'kept');
+    assert.match(first.data['config'] ?? '', /credential_process/);
+    assert.deepEqual(first.metadata.ownerReferences ?? [], []);
+
+    const before = (await bed.callsOn(handedOver)).length;
+    const theirs = { stringData: { theirs: 'changed' } };
+    await bed.kubectl('patch', 'secret', name, '-n', namespace, '--type=merge', '-p', JSON.stringify(theirs));
+    await waitFor('the change to be seen', async () => (await bed.callsOn(handedOver)).length > before, SOON);
+    await bed.kubectl('annotate', 'wcred', name, '-n', namespace, 'workloadcredentials.io/refresh-requested=1');
+    await bed.until(handedOver, 'the request to be handled', ({ status }) => status.lastHandledRefreshRequest === '1');
+    assert.equal(bed.exchanges(handedOver), 2);
+    const second = await secretOf(handedOver);
+    assert.notEqual(accessKeyID(second), accessKeyID(first));
+    assert.equal(second.data['theirs'], 'changed');
+    assert.equal(second.metadata.uid, first.metadata.uid);
+
+    const spec = { secret: { formats: ['Environment'] } };
+    await bed.kubectl('patch', 'wcred', name, '-n', namespace, '--type=merge', '-p', JSON.stringify({ spec }));
+    const third = await untilSecret(handedOver, 'the variables', ({ data }) => data['AWS_REGION'] !== undefined);
+    assert.equal(third.data['AWS_ACCESS_KEY_ID'], accessKeyID(second));
+    assert.deepEqual([third.data['theirs'], third.data['config']], ['changed', undefined]);
+
+    await bed.kubectl('delete', 'wcred', name, '-n', namespace);
+    await sleep(2_000);
+    assert.equal((await secretOf(handedOver)).data['theirs'], 'changed');
+    assert.equal(bed.exchanges(handedOver), 2);
+  });
+
+  test('that is handed over and full stays as it is, and the failure tells both sizes', async (context) => {
+    const { namespace, name } = full;
+    const directory = await mkdtemp(join(tmpdir(), 'full-'));
+    context.after(async () => await rm(directory, { recursive: true }));
+    await writeFile(join(directory, 'theirs'), Buffer.alloc(1_048_000, 'x'));
+    await bed.kubectl('create', 'secret', 'generic', name, '-n', namespace, `--from-file=${directory}`);
+    for (const [verb, key] of [
+      ['label', 'name'],
+      ['annotate', 'adopt'],
+    ] as const) {
+      await bed.kubectl(verb, 'secret', name, '-n', namespace, `workloadcredentials.io/${key}=${name}`);
+    }
+    const theirs = await secretOf(full);
+    await apply(full);
+    const { message } = await bed.untilReason(full, ['Stalled', 'SecretWriteDenied']);
+    assert.match(message, /has 1048000 bytes in keys of others, .* a Secret holds at most 1048576/);
+    assert.deepEqual(await secretOf(full), theirs);
+    assert.equal(bed.exchanges(full), 1);
+    await bed.kubectl('delete', 'wcred', name, '-n', namespace);
   });
 
   test('that two resources name belongs to the older one, and to the younger when that goes', async () => {
@@ -409,18 +478,7 @@ describe('afterwards', () => {
   });
 
   test('the rights that the chart gives are the rights that were used', async () => {
-    const used = new Set(
-      (await bed.calls()).flatMap(({ verb, objectRef }) => {
-        if (objectRef === undefined) return [];
-        const { apiGroup = '', resource, subresource } = objectRef;
-        return [`${verb} ${apiGroup}/${resource}${subresource === undefined ? '' : `/${subresource}`}`];
-      }),
-    );
-    const granted = await grantedRights();
-    const within = (a: ReadonlySet<string>, b: ReadonlySet<string>): string[] =>
-      [...a].filter((right) => !b.has(right));
-    assert.deepEqual(within(used, granted), [], 'used and not granted');
-    assert.deepEqual(within(granted, used), [], 'granted and never used');
+    assert.deepEqual(await bed.rightsThatDiffer(), { onlyUsed: [], onlyGranted: [] });
     const refusals = (await bed.calls()).filter(({ responseStatus }) => responseStatus?.code === 403);
     assert.deepEqual(
       refusals.map(describeCall).filter((call) => !call.includes(endingNamespace.namespace)),
@@ -439,7 +497,8 @@ describe('afterwards', () => {
         .filter((line) => !isOfNamespaceEnd(line))
         .map(({ fields }) => fields?.['namespace']),
     );
-    assert.deepEqual(namespaces, new Set([foreign, labelled, older, refused].map(({ namespace }) => namespace)));
+    const wanted = [foreign, labelled, handedOver, full, older, refused];
+    assert.deepEqual(namespaces, new Set(wanted.map(({ namespace }) => namespace)));
   });
 
   test('each exchange had a token of its own, and nothing secret was emitted', async (context) => {
@@ -449,24 +508,3 @@ describe('afterwards', () => {
     assert.deepEqual(await bed.scan(), []);
   });
 });
-
-/** What the roles bound to the operator allow, as `verb group/resource`. */
-async function grantedRights(): Promise<Set<string>> {
-  interface Rule {
-    readonly apiGroups: readonly string[];
-    readonly resources: readonly string[];
-    readonly verbs: readonly string[];
-  }
-  const list = async (...what: string[]): Promise<Rule[]> => {
-    const text = await bed.kubectl('get', ...what, '-l', 'app.kubernetes.io/instance=wc', '-o', 'json');
-    return (JSON.parse(text) as { items: { rules: Rule[] }[] }).items.flatMap(({ rules }) => rules);
-  };
-  const rules = [...(await list('clusterroles')), ...(await list('roles', '-n', SYSTEM_NAMESPACE))];
-  return new Set(
-    rules.flatMap(({ apiGroups, resources, verbs }) =>
-      apiGroups.flatMap((group) =>
-        resources.flatMap((resource) => verbs.map((verb) => `${verb} ${group}/${resource}`)),
-      ),
-    ),
-  );
-}

@@ -13,6 +13,8 @@ import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import type { WorkloadCredential } from '../../src/api/types.gen.ts';
 import { type OperatorProcess, startOperator } from '../beds/operator.ts';
 import { waitFor } from '../beds/wait.ts';
+import { tellFault } from '../support/fault-report.ts';
+import { latenessOf, pairIn, SecretReader } from '../support/secret-reader.ts';
 
 const CRD = new URL('../../crds/workloadcredentials.io_workloadcredentials.yaml', import.meta.url);
 const AUDIENCE = 'sts.sandbox.example';
@@ -24,6 +26,8 @@ const WORKS = 'this replica works';
 /** A Lease of 15 s, seen up to 2.4 s after its last renewal, and the lists of the next leader. */
 const KILLED_MS = 20_000;
 const STOPPED_MS = 3_000;
+
+const inSeconds = (ms: number): string => (ms / 1_000).toFixed(1);
 
 interface Replica {
   readonly process: OperatorProcess;
@@ -80,12 +84,20 @@ function credential(name: string): WorkloadCredential | undefined {
     | undefined;
 }
 
-function accessKeyID(name: string): string | undefined {
+function pairOf(name: string): ReturnType<typeof pairIn> {
   const secret = sandbox.apiServer.registry.store.get('/secrets', 'shop', name) as
     | { readonly data: Readonly<Record<string, string>> }
     | undefined;
-  const text = Buffer.from(secret?.data['credentials.json'] ?? '', 'base64').toString();
-  return text === '' ? undefined : (JSON.parse(text) as { AccessKeyId: string }).AccessKeyId;
+  return pairIn(Buffer.from(secret?.data['credentials.json'] ?? '', 'base64').toString());
+}
+
+function accessKeyID(name: string): string | undefined {
+  return pairOf(name)?.accessKeyID;
+}
+
+/** A reader of the Secret of each key in flight. */
+function startReaders(): SecretReader[] {
+  return IN_FLIGHT.map((name) => new SecretReader({ read: () => pairOf(name), now: Date.now, everyMs: 20 }));
 }
 
 function isIssued(name: string): boolean {
@@ -200,15 +212,22 @@ describe('two replicas', { timeout: 180_000 }, () => {
 
   test('hand over within three seconds when the leader is told to stop, and exchange nothing for it', async (context) => {
     const from = marks();
+    const readers = startReaders();
     const sinceMs = performance.now();
     first.process.signal('SIGTERM');
     const tookMs = await takeover(second, sinceMs);
-    context.diagnostic(`SIGTERM: the other replica works after ${tookMs} ms`);
     assert.deepEqual(await first.process.exited, { code: 0, signal: null });
     assert.ok(tookMs <= STOPPED_MS, `${tookMs} ms`);
     const others = await startReplica();
     assert.equal(sandbox.aws.calls.length, from.sts);
     assert.deepEqual([...workOf(first, from.calls), ...workOf(second, from.calls), ...workOf(others)], []);
+    await latenessOf(readers, Date.now());
+    tellFault(context, {
+      fault: 'leader ended by SIGTERM',
+      bed: 'sandbox',
+      did: `the other replica worked after ${inSeconds(tookMs)} s; 0 exchanges, 0 writes for ${NAMES.length} credentials`,
+      seen: readers[0]?.describe() ?? '',
+    });
     [first, second] = [second, others];
   });
 
@@ -218,15 +237,15 @@ describe('two replicas', { timeout: 180_000 }, () => {
     sandbox.aws.switches.mode = 'slow';
     await requestRefresh(IN_FLIGHT, 'killed');
     await untilInFlight(first, from.calls);
+    const readers = startReaders();
+    const killedAtMs = Date.now();
     const sinceMs = performance.now();
     await first.process.kill();
     const tookMs = await takeover(second, sinceMs);
-    context.diagnostic(`SIGKILL: the other replica works after ${tookMs} ms`);
     assert.ok(tookMs <= KILLED_MS, `${tookMs} ms`);
     await untilHandled(IN_FLIGHT, 'killed', 20_000);
     const rest = NAMES.slice(IN_FLIGHT.length);
     const counts = exchanges(IN_FLIGHT, from.sts);
-    context.diagnostic(`exchanges for the keys in flight: ${counts.join(', ')}`);
     assert.ok(counts.every((count) => count >= 1 && count <= 2));
     assert.deepEqual(exchanges(rest, from.sts), Array(rest.length).fill(0));
     assert.ok(
@@ -235,6 +254,13 @@ describe('two replicas', { timeout: 180_000 }, () => {
       ),
     );
     sandbox.aws.switches.mode = 'none';
+    tellFault(context, {
+      fault: 'leader ended by SIGKILL',
+      bed: 'sandbox',
+      did: `the other replica worked after ${inSeconds(tookMs)} s; exchanges for the ${IN_FLIGHT.length} keys in flight: ${counts.join(', ')}, for ${rest.length} others: 0`,
+      lateMs: await latenessOf(readers, killedAtMs),
+      seen: readers[0]?.describe() ?? '',
+    });
     [first, second] = [second, await startReplica()];
   });
 
@@ -244,12 +270,14 @@ describe('two replicas', { timeout: 180_000 }, () => {
     sandbox.aws.switches.mode = 'slow';
     await requestRefresh(IN_FLIGHT, 'frozen');
     await untilInFlight(first, from.calls);
+    const readers = startReaders();
+    const stoppedAtMs = Date.now();
     first.process.signal('SIGSTOP');
     const frozenAtMs = performance.now();
     const stopped = marks();
     const tookMs = await takeover(second, frozenAtMs);
-    context.diagnostic(`SIGSTOP: the other replica works after ${tookMs} ms`);
     await untilHandled(IN_FLIGHT, 'frozen', 20_000);
+    const lateMs = await latenessOf(readers, stoppedAtMs);
     const keys = IN_FLIGHT.map(accessKeyID);
     // More that it would gladly do: these are due for the new leader, which is quicker.
     await requestRefresh(NAMES.slice(5, 10), 'meanwhile');
@@ -267,6 +295,13 @@ describe('two replicas', { timeout: 180_000 }, () => {
     assert.deepEqual(exchanges(NAMES.slice(5, 10), from.sts), Array(5).fill(1));
     assert.deepEqual(exchanges(NAMES.slice(10), from.sts), Array(NAMES.length - 10).fill(0));
     assert.deepEqual(IN_FLIGHT.map(accessKeyID), keys);
+    tellFault(context, {
+      fault: 'leader stopped by SIGSTOP beyond its Lease',
+      bed: 'sandbox',
+      did: `the other replica worked after ${inSeconds(tookMs)} s; the first, continued, wrote and exchanged nothing and ended; exchanges for each of ${IN_FLIGHT.length} keys in flight: 2`,
+      lateMs,
+      seen: readers[0]?.describe() ?? '',
+    });
   });
 
   test('log no error but the loss of the Lease', () => {
