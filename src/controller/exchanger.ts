@@ -49,11 +49,7 @@ export class Exchanger {
    * @throws CredentialError, KubeError, or the signal's reason.
    */
   async exchange(subject: ExchangeSubject, options: CallOptions): Promise<Exchange> {
-    const { exchange } = subject.resolved;
-    const { provider, limiter } = this.#options;
-    const key = `${exchange.cloud}/${accountOf(exchange)}/${provider.endpoint(exchange).host}`;
-    const caller = { tenant: subject.namespace, key: `${subject.namespace}/${subject.name}` };
-    const admission = limiter.tryAcquire(key, callsOf(exchange), caller);
+    const admission = this.#options.limiter.tryAcquire(...this.#work(subject));
     if (!admission.granted) {
       return admission;
     }
@@ -69,6 +65,21 @@ export class Exchanger {
     } finally {
       admission.release(outcome);
     }
+  }
+
+  /**
+   * Whether the limiter has no room for an exchange now: it is asked before the API server is asked whether one is wanted.
+   * @returns how long to wait, in milliseconds; undefined: there is room.
+   * @throws CredentialError EndpointNotAllowed, AudienceNotAllowed.
+   */
+  refusedForMs(subject: ExchangeSubject): number | undefined {
+    return this.#options.limiter.refusedForMs(...this.#work(subject));
+  }
+
+  /** What the limiter is asked for. */
+  #work({ namespace, name, resolved: { exchange } }: ExchangeSubject): Parameters<EndpointLimiter['tryAcquire']> {
+    const key = `${exchange.cloud}/${accountOf(exchange)}/${this.#options.provider.endpoint(exchange).host}`;
+    return [key, callsOf(exchange), { tenant: namespace, key: `${namespace}/${name}` }];
   }
 
   async #token({ namespace, resolved }: ExchangeSubject, options: CallOptions): Promise<ClaimedToken> {

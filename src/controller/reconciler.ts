@@ -155,6 +155,10 @@ export class Reconciler {
         observed = observer.observe(sight, memory);
         const decided = plan(observed, settings, clock.now());
         if (decided.kind === 'look') {
+          const waiting = this.#waitsForLimiter(observed, decided);
+          if (waiting !== undefined) {
+            return { observed, decided: waiting };
+          }
           sight = await observer.look(sight, decided.at, options);
           continue;
         }
@@ -174,6 +178,21 @@ export class Reconciler {
     }
     const message = 'The Secret changes faster than it can be read.';
     return { observed, failure: new CredentialError('KubernetesConflict', message) };
+  }
+
+  /** Who would have to wait for his turn at the STS anyway looks when it has come: a look is two calls. */
+  #waitsForLimiter(
+    { namespace, credential, resolved }: Observed,
+    { beforeExchange }: Extract<Plan, { kind: 'look' }>,
+  ): Extract<Plan, { kind: 'wait' }> | undefined {
+    if (beforeExchange === undefined || resolved === undefined) {
+      return undefined;
+    }
+    const { exchanger, clock } = this.#options;
+    const waitMs = exchanger.refusedForMs({ namespace, name: credential.metadata.name, resolved });
+    return waitMs === undefined
+      ? undefined
+      : { kind: 'wait', assessment: beforeExchange, wakeAtMs: clock.now() + waitMs, wanting: true };
   }
 
   /** A cache that has not seen our last write for too long is not believed: the API server decides. */

@@ -22,7 +22,12 @@ export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Request
 /** What to do next. `wakeAtMs` undefined: only an event is worth waking for. */
 export type Plan =
   /** GET the Secret's metadata (whole, if it may be read) and the resource: `absence`; or the Secret whole: `content`. */
-  | { readonly kind: 'look'; readonly at: 'absence' | 'content' }
+  | {
+      readonly kind: 'look';
+      readonly at: 'absence' | 'content';
+      /** Present where an exchange follows if there is nothing to see: what is known until then. */
+      readonly beforeExchange?: Assessment;
+    }
   | {
       readonly kind: 'issue';
       readonly cause: IssueCause;
@@ -192,7 +197,12 @@ function planWanting(observed: Observed, settings: Settings, want: Want): Plan {
   if (retryAtMs !== undefined && retryAtMs > nowMs) {
     return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endMs), wanting: true });
   }
-  return isUnconfirmed ? { kind: 'look', at: 'absence' } : planExchange(observed, settings, want);
+  if (!isUnconfirmed) {
+    return planExchange(observed, settings, want);
+  }
+  return heldIsUsable(observed, want)
+    ? { kind: 'look', at: 'absence' }
+    : { kind: 'look', at: 'absence', beforeExchange: assessment };
 }
 
 /** Nothing stands in the way of an exchange, unless a credential is in hand, or somebody else undoes what we write. */

@@ -91,6 +91,15 @@ export class EndpointLimiter {
     return endpoint.tryAcquire(calls, caller);
   }
 
+  /**
+   * Whether tryAcquire would refuse now, without taking anything when it would not: for who has to look first whether the
+   * work is wanted. A refusal counts as one.
+   * @returns how long to wait, in milliseconds; undefined: ask.
+   */
+  refusedForMs(key: string, calls = 1, caller?: Caller): number | undefined {
+    return this.#endpoints.get(key)?.refusedForMs(calls, caller);
+  }
+
   /** What is asked of each endpoint, for metrics. */
   demand(): EndpointDemand[] {
     return [...this.#endpoints].map(([key, endpoint]) => ({ key, ...endpoint.demand() }));
@@ -130,10 +139,9 @@ class Endpoint {
   }
 
   tryAcquire(calls: number, caller?: Caller): Admission {
-    if (this.#inFlight >= this.#inFlightLimit() || !this.#tryTake(calls, caller)) {
-      this.#refused += 1;
-      return { granted: false, retryAfterMs: this.#retryAfterMs(calls, caller) };
-    }
+    const retryAfterMs = this.refusedForMs(calls, caller);
+    if (retryAfterMs !== undefined) return { granted: false, retryAfterMs };
+    this.#bucket.tryTake(calls);
     if (caller !== undefined) this.#turns.end(caller.key);
     this.#granted += calls;
     this.#inFlight += 1;
@@ -146,6 +154,12 @@ class Endpoint {
       this.#learn(outcome, grant);
     };
     return { granted: true, release };
+  }
+
+  refusedForMs(calls: number, caller?: Caller): number | undefined {
+    if (this.#inFlight < this.#inFlightLimit() && this.#mayTake(calls, caller)) return undefined;
+    this.#refused += 1;
+    return this.#retryAfterMs(calls, caller);
   }
 
   isIdle(): boolean {
@@ -200,14 +214,14 @@ class Endpoint {
     this.#turns.clear();
   }
 
-  /** Takes the tokens, unless others have come to their turn and would miss them; whose own turn it is takes first. */
-  #tryTake(calls: number, caller: Caller | undefined): boolean {
+  /** The tokens are there, and nobody who has come to his turn would miss them; whose own turn it is takes first. */
+  #mayTake(calls: number, caller: Caller | undefined): boolean {
     const nowMs = this.#clock.monotonicMs();
     const kept = this.#turns.keptForOthers(caller?.key, nowMs);
     const turnMs = caller === undefined ? undefined : this.#turns.timeMs(caller.key);
     const isTurn = turnMs !== undefined && turnMs <= nowMs;
     if (kept > 0 && !isTurn && this.#bucket.untilTokensMs(calls + kept) > 0) return false;
-    return this.#bucket.tryTake(calls);
+    return this.#bucket.untilTokensMs(calls) === 0;
   }
 
   /** Who is refused gets a turn, or else a time to ask again. Where both are far away, chance spreads the rest. */

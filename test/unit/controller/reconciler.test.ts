@@ -35,7 +35,9 @@ function bench(cachedCredential?: WorkloadCredential) {
   const api = new FakeKubeApi();
   const clock = new FakeClock(T0 + MINUTE);
   let exchanges = 0;
+  let limitedForMs: number | undefined;
   const exchanger = {
+    refusedForMs: () => limitedForMs,
     exchange: () => {
       exchanges += 1;
       const issueTimeMs = clock.now();
@@ -77,7 +79,10 @@ function bench(cachedCredential?: WorkloadCredential) {
   });
   const reconcile = async (): Promise<number | undefined> =>
     (await reconciler.reconcile(KEY, new AbortController().signal)).requeueAfterMs;
-  return { api, clock, reconciler, reconcile, exchanges: () => exchanges };
+  const limit = (forMs: number | undefined): void => {
+    limitedForMs = forMs;
+  };
+  return { api, clock, reconciler, reconcile, limit, exchanges: () => exchanges };
 }
 
 /** The operator's Secret of T0 is in the API server, and status knows it. */
@@ -137,6 +142,25 @@ describe('a Secret whose labels another controller keeps taking away', () => {
     await clock.advance(afterMs);
     await reconcile();
     assert.equal(api.secret?.metadata.labels?.['velero.io/exclude-from-backup'], 'true');
+  });
+});
+
+describe('a resource without a Secret, while the endpoint has no room', () => {
+  test('waits for its turn with one status and no look, and looks when it has come', async () => {
+    const { api, clock, reconcile, limit, exchanges } = bench();
+    api.credential = aCredential();
+    limit(7 * SECOND);
+    assert.equal(await reconcile(), 7 * SECOND);
+    assert.deepEqual(api.log, [STATUS]);
+    await clock.advance(7 * SECOND);
+    limit(3 * SECOND);
+    assert.equal(await reconcile(), 3 * SECOND);
+    assert.deepEqual(api.log, [STATUS]);
+    await clock.advance(3 * SECOND);
+    limit(undefined);
+    await reconcile();
+    assert.equal(exchanges(), 1);
+    assert.deepEqual(api.log.slice(1, 3), ['get workloadcredentials', 'get secrets metadata']);
   });
 });
 

@@ -309,3 +309,32 @@ test('a tenant that is new among thousands of callers of another is served after
   assert.equal(served.filter((tenant) => tenant === 'good').length, 10);
   assert.ok(served.indexOf('good') - before <= 8, `after ${served.indexOf('good') - before} calls`);
 });
+
+test('asking whether there is room takes none, and says and books the same as asking for it', () => {
+  const [asked, taken] = [1, 2].map(() => {
+    const unused = (): never => assert.fail('the limiter sets no timer');
+    const clock = { now: () => 0, monotonicMs: () => 0, setTimer: unused };
+    return new EndpointLimiter({ clock, random: new SeededRandom(1), rate: { perSecond: 1, burst: 1 } });
+  });
+  assert.ok(asked !== undefined && taken !== undefined);
+  const caller = { tenant: 'shop', key: 'shop/orders' };
+  assert.equal(asked.refusedForMs(KEY, 1, caller), undefined, 'an endpoint that nobody knows has room');
+  for (const limiter of [asked, taken]) {
+    assert.ok(limiter.tryAcquire(KEY, 1, { tenant: 'other', key: 'other/x' }).granted);
+  }
+  const admission = taken.tryAcquire(KEY, 1, caller);
+  assert.ok(!admission.granted && admission.retryAfterMs > 0);
+  assert.equal(asked.refusedForMs(KEY, 1, caller), admission.retryAfterMs);
+  assert.deepEqual(asked.demand(), taken.demand());
+});
+
+test('who is told that there is room gets it', () => {
+  const unused = (): never => assert.fail('the limiter sets no timer');
+  const clock = { now: () => 0, monotonicMs: () => 0, setTimer: unused };
+  const limiter = new EndpointLimiter({ clock, random: new SeededRandom(1), rate: { perSecond: 1, burst: 2 } });
+  const caller = { tenant: 'shop', key: 'shop/orders' };
+  assert.ok(limiter.tryAcquire(KEY, 1, caller).granted);
+  assert.equal(limiter.refusedForMs(KEY, 1, caller), undefined);
+  assert.equal(limiter.refusedForMs(KEY, 1, caller), undefined);
+  assert.ok(limiter.tryAcquire(KEY, 1, caller).granted);
+});
