@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { GROUP } from './api/names.ts';
 import { type EndpointEntry, parseEndpointOption } from './providers/endpoints.ts';
 import { LOG_LEVELS, type LogLevel } from './telemetry/logger.ts';
+import { type HTTPProxy, NoProxy, readProxyFlag } from './transport/proxy.ts';
 
 /** What the operator is told. */
 export interface Options {
@@ -23,6 +24,11 @@ export interface Options {
   readonly minRefreshIntervalSeconds: number;
   readonly stsEndpoints: readonly EndpointEntry[];
   readonly stsCAFile: string | undefined;
+  readonly stsExtraCAFile: string | undefined;
+  /** Undefined: the environment decides. The same for the list. */
+  readonly httpsProxy: HTTPProxy | undefined;
+  readonly noProxy: NoProxy | undefined;
+  readonly inClusterProxy: boolean;
   readonly stsRequestsPerSecond: number;
   readonly stsBurst: number;
   readonly apiServerAudiences: readonly string[];
@@ -86,7 +92,7 @@ export const FLAGS = {
   'min-refresh-interval-seconds': {
     value: 'SECONDS',
     default: '60',
-    help: 'The least time between two refreshes of a credential: 1 to 3600, but never more than a third of its life.',
+    help: 'The least time between two refreshes of a credential, and between two exchanges that a forced refresh or an edit asks for: 1 to 3600, but never more than a third of its life.',
   },
   'sts-endpoint': {
     value: 'CLOUD=URL=AUDIENCE[,AUDIENCE...]',
@@ -98,6 +104,26 @@ export const FLAGS = {
     value: 'FILE',
     default: '',
     help: 'PEM certificates that STS endpoints are verified with, in place of the public authorities.',
+  },
+  'sts-extra-ca-file': {
+    value: 'FILE',
+    default: '',
+    help: 'PEM certificates that STS endpoints are verified with, beside the public authorities: for a proxy that reads what passes through it, or private endpoints next to public ones. The API server is never verified with them.',
+  },
+  'https-proxy': {
+    value: 'http://HOST:PORT',
+    default: '',
+    help: "The HTTP proxy through which STS is reached, and the API server of --kubeconfig. Default: HTTPS_PROXY or https_proxy of the environment, which alone may hold the proxy's user and password.",
+  },
+  'no-proxy': {
+    value: 'ITEM[,ITEM...]',
+    default: '',
+    help: 'What is reached without the proxy: names (with all below them), .suffixes, addresses, networks such as 10.0.0.0/8, each but a network with :PORT if need be; * for all. Default: NO_PROXY or no_proxy of the environment. Loopback always is.',
+  },
+  'in-cluster-proxy': {
+    value: 'true|false',
+    default: 'false',
+    help: 'Whether a pod reaches its own API server through the proxy too, but for what --no-proxy excepts. Otherwise it goes there directly.',
   },
   'sts-requests-per-second': {
     value: 'NUMBER',
@@ -293,6 +319,10 @@ function readOptions(reader: Reader): Options {
     minRefreshIntervalSeconds: reader.number('min-refresh-interval-seconds', 1, 3600),
     stsEndpoints: readEndpoints(reader),
     stsCAFile: reader.optional('sts-ca-file'),
+    stsExtraCAFile: reader.optional('sts-extra-ca-file'),
+    httpsProxy: readProxy(reader),
+    noProxy: readNoProxy(reader),
+    inClusterProxy: reader.flag('in-cluster-proxy'),
     stsRequestsPerSecond: reader.number('sts-requests-per-second', 0.1, 1000, false),
     stsBurst: reader.number('sts-burst', 1, 10_000),
     apiServerAudiences: reader.list('api-server-audiences', /^[^\s,]{1,255}$/, 'an audience'),
@@ -304,11 +334,44 @@ function readOptions(reader: Reader): Options {
       '--lease-namespace is missing: with --kubeconfig name the namespace of the Lease, or set --leader-elect=false.',
     );
   }
+  checkTogether(options, reader);
   const own = options.allowedMetadataDomains.find((domain) => domain === GROUP || domain.endsWith(`.${GROUP}`));
   if (own !== undefined) {
     reader.wrong('allowed-metadata-domains', own, "the operator's own domain cannot be given to users");
   }
   return options;
+}
+
+/** Flags that exclude each other. */
+function checkTogether(options: Options, reader: Reader): void {
+  if (options.stsCAFile !== undefined && options.stsExtraCAFile !== undefined) {
+    reader.problem(
+      '--sts-ca-file and --sts-extra-ca-file are both given, and the first replaces what the second adds to: give one, a file may hold many certificates.',
+    );
+  }
+  if (options.kubeconfig !== undefined && options.inClusterProxy) {
+    reader.problem(
+      '--in-cluster-proxy=true is for pods without --kubeconfig: leave it out, a kubeconfig goes through the proxy as with kubectl.',
+    );
+  }
+}
+
+function readProxy(reader: Reader): HTTPProxy | undefined {
+  const text = reader.optional('https-proxy');
+  const { proxy, problem } = text === undefined ? {} : readProxyFlag(text);
+  if (problem !== undefined) {
+    reader.problem(`--https-proxy ${problem}.`);
+  }
+  return proxy;
+}
+
+function readNoProxy(reader: Reader): NoProxy | undefined {
+  const text = reader.optional('no-proxy');
+  const list = text === undefined ? undefined : new NoProxy(text);
+  for (const item of list?.unreadable ?? []) {
+    reader.wrong('no-proxy', item, 'each item has to be a name, .suffix, address or network, or * alone');
+  }
+  return list;
 }
 
 function readLogLevel(reader: Reader): LogLevel {

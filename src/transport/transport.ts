@@ -1,6 +1,6 @@
 // Promises: the port through which every byte leaves the process: the Kubernetes client, the informers, the elector, the
-// recorder and the clouds' SDKs. One HTTP exchange per call: no redirect is followed, nothing is retried, no proxy or
-// host is taken from the environment. Implementations: undici.ts (real sockets) and, in tests, a sandbox handler.
+// recorder and the clouds' SDKs. One HTTP exchange per call: no redirect is followed, nothing is retried, and nothing is
+// taken from the environment. Implementations: undici.ts (real sockets) and, in tests, a sandbox handler.
 
 /** One HTTP request. */
 export interface TransportRequest {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FLAGS, helpText, type Options, parseOptions } from '../../src/options.ts';
+import { HTTPProxy, NoProxy } from '../../src/transport/proxy.ts';
 
 function read(...args: string[]): Options {
   const parsed = parseOptions(args);
@@ -32,6 +33,10 @@ describe('the command line', () => {
       minRefreshIntervalSeconds: 60,
       stsEndpoints: [],
       stsCAFile: undefined,
+      stsExtraCAFile: undefined,
+      httpsProxy: undefined,
+      noProxy: undefined,
+      inClusterProxy: false,
       stsRequestsPerSecond: 10,
       stsBurst: 20,
       apiServerAudiences: ['https://kubernetes.default.svc', 'https://kubernetes.default.svc.cluster.local'],
@@ -59,6 +64,10 @@ describe('the command line', () => {
       [{ cloud: 'AWS', host: 'sts.example.internal', scheme: 'https', audiences: ['sts.example.internal'] }],
     ],
     'sts-ca-file': ['/ca.pem', 'stsCAFile', '/ca.pem'],
+    'sts-extra-ca-file': ['/ca.pem', 'stsExtraCAFile', '/ca.pem'],
+    'https-proxy': ['http://proxy:3128', 'httpsProxy', new HTTPProxy(new URL('http://proxy:3128'), undefined)],
+    'no-proxy': ['.svc,10.0.0.0/8', 'noProxy', new NoProxy('.svc,10.0.0.0/8')],
+    'in-cluster-proxy': ['true', 'inClusterProxy', true],
     'sts-requests-per-second': ['0.5', 'stsRequestsPerSecond', 0.5],
     'sts-burst': ['1', 'stsBurst', 1],
     'api-server-audiences': ['a,b', 'apiServerAudiences', ['a', 'b']],
@@ -116,6 +125,12 @@ describe('a wrong command line', () => {
     ['--allowed-metadata-domains=workloadcredentials.io', /the operator's own domain cannot be given/],
     ['--allowed-metadata-domains=x.workloadcredentials.io', /own domain/],
     ['--kubeconfig=/k', /--lease-namespace is missing/],
+    ['--https-proxy=socks5://proxy:1080', /--https-proxy cannot be used: it is a socks5:\/\/ URL, and SOCKS/],
+    ['--https-proxy=https://proxy:3128', /--https-proxy cannot be used: .*TLS to the proxy itself/],
+    ['--https-proxy=http://', /--https-proxy cannot be used: it is no URL/],
+    ['--https-proxy=http://hunter:hunter2@proxy:3128', /proxy:3128 has a user or password.*HTTPS_PROXY.*Secret/],
+    ['--no-proxy=.svc,10.*', /--no-proxy is "10\.\*": each item has to be/],
+    ['--in-cluster-proxy=maybe', /true or false/],
     ['--colour=red', /--colour is no flag of this version: see --help/],
     ['-x', /-x is no flag/],
     ['serve', /"serve" is no flag: write --name=value/],
@@ -126,8 +141,15 @@ describe('a wrong command line', () => {
       assert.deepEqual(more, []);
       assert.match(first, says);
       assert.match(first, /\.$/);
+      assert.doesNotMatch(first, /hunter/);
     });
   }
+
+  test('is told where two flags exclude each other', () => {
+    assert.match(problems('--sts-ca-file=/a', '--sts-extra-ca-file=/b').join(), /both given.*give one/);
+    const kubeconfig = ['--kubeconfig=/k', '--leader-elect=false', '--in-cluster-proxy=true'];
+    assert.match(problems(...kubeconfig).join(), /--in-cluster-proxy=true is for pods without --kubeconfig/);
+  });
 
   test('is told with all its mistakes at once', () => {
     const found = problems('--workers=0', '--log-level=loud', '--colour', 'serve', '--sts-burst=x');
