@@ -52,7 +52,7 @@ export class SecretVolume {
     const version = `..version-${this.#versions}`;
     await mkdir(join(this.#directory, version), { mode: 0o700 });
     for (const [key, value] of Object.entries(data)) {
-      await writeFile(join(this.#directory, version, key), Buffer.from(value, 'base64'), { mode: 0o600 });
+      await writeFile(join(this.#directory, version, key), Buffer.from(value, 'base64'), { mode: 0o400 });
     }
     await symlink(version, join(this.#directory, '..data_tmp'));
     await rename(join(this.#directory, '..data_tmp'), join(this.#directory, '..data'));

@@ -1,16 +1,21 @@
-// Promises: `npm run sandbox`: both servers on loopback with the WorkloadCredential CRD installed, a kubeconfig in a new
-// directory that goes with them, a ServiceAccount and a role to try, until Ctrl-C. Prints what to type. Options:
+// Promises: `npm run sandbox`: its servers on loopback with the WorkloadCredential CRD installed, a kubeconfig in a new directory
+// that goes with them, a ServiceAccount and a role on each cloud to try, until Ctrl-C. Prints what to paste. Options:
 // --rbac (roles decide what ServiceAccounts may do), --port=N, --kubeconfig=FILE (kept in that file instead).
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { load } from 'js-yaml';
+import { AUDIENCE, CLOUDS, endpointFlags } from './demo-clouds.ts';
+import { interruption } from './interruption.ts';
 import { startSandbox } from './sandbox.ts';
 import type { Sandbox } from './sandbox.ts';
+import { NOT_SERVED, pasteable } from './try-it.ts';
 
 const CRDS = new URL('../crds/', import.meta.url);
-const ROLE_ARN = 'arn:aws:iam::123456789012:role/orders';
+const ROLE_NAME = 'orders';
+const NAMESPACE = 'shop';
+const SERVICE_ACCOUNT = 'orders';
 
 async function installCRDs(sandbox: Sandbox): Promise<void> {
   for (const name of await readdir(CRDS)) {
@@ -18,28 +23,49 @@ async function installCRDs(sandbox: Sandbox): Promise<void> {
   }
 }
 
+/** What the printed lines name. */
+async function setScene(sandbox: Sandbox): Promise<void> {
+  await installCRDs(sandbox);
+  await sandbox.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } });
+  const metadata = { name: SERVICE_ACCOUNT, namespace: NAMESPACE };
+  await sandbox.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata });
+  for (const { service, role } of CLOUDS) service(sandbox).addRole({ arn: role(ROLE_NAME) });
+}
+
 function instructions(sandbox: Sandbox, kubeconfig: string): string {
-  return `A Kubernetes API server and an AWS STS, in memory, for as long as this runs.
+  const terminal = { sandbox, kubeconfig, namespace: NAMESPACE, serviceAccountName: SERVICE_ACCOUNT };
+  const services = CLOUDS.map(({ title, service, role }) => [
+    `  ${`STS of ${title}`.padEnd(22)} ${service(sandbox).url.origin}`,
+    `  ${'  and its role'.padEnd(22)} ${role(ROLE_NAME)}`,
+  ]);
+  return `A Kubernetes API server and the STS of three clouds, in memory, for as long as this runs. No operator runs yet.
 
-  API server   ${sandbox.server.origin}
-  STS          ${sandbox.aws.url.origin}
-  role         ${ROLE_ARN}, which every ServiceAccount may assume
+  ${'API server'.padEnd(22)} ${sandbox.server.origin}
+${services.flat().join('\n')}
 
-In another terminal:
+Every STS accepts tokens for the audience ${AUDIENCE}; every ServiceAccount may assume the roles.
 
-  export KUBECONFIG=${kubeconfig}
-  kubectl api-resources
-  kubectl explain workloadcredential.spec
-  kubectl get workloadcredentials --all-namespaces --watch
+# In another terminal, in this directory: the operator, until Ctrl-C.
+node_modules/.bin/node src/main.ts --kubeconfig=${kubeconfig} \\
+  --leader-elect=false --listen-address=127.0.0.1:0 \\
+  ${endpointFlags(sandbox).join(' \\\n  ')}
 
-Not served: server-side apply, and what kubectl sends as protobuf only (kubectl auth can-i, create token, create secret).
+# In a third one: a WorkloadCredential on each cloud. Paste it as it stands.
+${pasteable({ ...terminal, allowed: [], roleName: ROLE_NAME })}
+
+# And then:
+kubectl explain workloadcredential.spec
+kubectl get workloadcredentials --all-namespaces --watch
+
+${NOT_SERVED}
 Ctrl-C ends it.
 `;
 }
 
-async function untilInterrupted(): Promise<void> {
+async function untilInterrupted(interrupt: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+    if (interrupt.aborted) resolve();
+    interrupt.addEventListener('abort', () => resolve(), { once: true });
   });
 }
 
@@ -47,16 +73,21 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { rbac: { type: 'boolean' }, port: { type: 'string' }, kubeconfig: { type: 'string' } },
   });
+  const interrupt = interruption();
   const port = values.port === undefined ? {} : { port: Number(values.port) };
-  const sandbox = await startSandbox({ rbac: values.rbac ?? false, ...port });
+  const sandbox = await startSandbox({
+    rbac: values.rbac ?? false,
+    clientIDs: [AUDIENCE],
+    namespace: NAMESPACE,
+    ...port,
+  });
   const directory = await mkdtemp(join(tmpdir(), 'workload-credentials-sandbox-'));
   try {
-    await installCRDs(sandbox);
-    sandbox.aws.addRole({ arn: ROLE_ARN });
+    await setScene(sandbox);
     const kubeconfig = values.kubeconfig ?? join(directory, 'kubeconfig');
     await sandbox.writeKubeconfig(kubeconfig);
     process.stdout.write(instructions(sandbox, kubeconfig));
-    await untilInterrupted();
+    await untilInterrupted(interrupt);
   } finally {
     await sandbox.stop();
     await rm(directory, { recursive: true, force: true });

@@ -102,7 +102,7 @@ export function unreachable(call: STSCall, what: string): CredentialError {
 export function noAnswer(call: STSCall, { code, message }: Pick<TransportError, 'code' | 'message'>): CredentialError {
   const field = FIELD[call.cloud];
   const hint = `; no host has that name, so correct ${field}.region, or ${field}.endpoint where it is set`;
-  return unreachable(call, code === 'X' ? `${message}${hint}` : message);
+  return unreachable(call, code === 'ENOTFOUND' ? `${message}${hint}` : message);
 }
 
 /** Something inside the operator failed that has no name; of the error only its class is told. */

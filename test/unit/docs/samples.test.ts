@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { load, loadAll } from 'js-yaml';
 import { API_VERSION, ANNOTATION_ALLOW, KIND } from '../../../src/api/names.ts';
 import { resolve, secretNameOf } from '../../../src/api/resolve.ts';
+import { deliveredRole, firstRole, type ResolvedCredential } from '../../../src/api/resolved.ts';
 import type { WorkloadCredential } from '../../../src/api/types.gen.ts';
 import { consents } from '../../../src/credential/checks.ts';
 import { type CRDSchema, readCRD, servedVersion } from '../../../tools/crd-file.ts';
@@ -112,6 +113,39 @@ describe('samples', () => {
         assert.equal(account?.metadata.namespace, metadata.namespace, path);
         assert.ok(consents(account?.metadata.annotations?.[ANNOTATION_ALLOW]).includes(metadata.name), path);
       }
+    }
+  });
+
+  test('make no namespace, so that deleting them deletes nothing else, and say that they need one', () => {
+    for (const { path, manifests } of samples) {
+      for (const { kind, metadata } of manifests) assert.equal(metadata.namespace, 'shop', `${path}: ${kind}`);
+      assert.match(textOf(path), /^# .*kubectl create namespace shop\b/m);
+    }
+  });
+
+  test('show each cloud plain, pinned to a network, and across accounts', () => {
+    const shownBy = (path: string): readonly ResolvedCredential[] =>
+      samples
+        .filter((sample) => sample.path === path)
+        .flatMap(({ manifests }) => manifests.filter(({ kind }) => kind === KIND))
+        .map((manifest) => resolve(manifest as WorkloadCredential & Manifest, []).resolved)
+        .filter((resolved) => resolved !== undefined);
+    for (const [name, cloud] of [
+      ['aws', 'AWS'],
+      ['alibaba-cloud', 'AlibabaCloud'],
+      ['volcengine', 'Volcengine'],
+    ] as const) {
+      const [plain] = shownBy(`deploy/samples/${name}.yaml`);
+      assert.deepEqual([plain?.exchange.cloud, plain?.exchange.roleChain.length], [cloud, 0]);
+      const [pinned] = shownBy(`deploy/samples/${name}-pinned.yaml`);
+      assert.equal(pinned?.exchange.cloud, cloud);
+      assert.match(pinned.exchange.sessionPolicy ?? '', /"(aws:SourceVpc|acs:SourceVpc|volc:SourceIp)"/);
+      const [across] = shownBy(`deploy/samples/${name}-cross-account.yaml`);
+      assert.equal(across?.exchange.cloud, cloud);
+      const accounts = [firstRole(across.exchange), deliveredRole(across.exchange)].map(
+        (role) => /[0-9]{9,}/.exec(role)?.[0],
+      );
+      assert.notEqual(accounts[0], accounts[1]);
     }
   });
 
