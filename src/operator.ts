@@ -27,8 +27,8 @@ import { leaseClient } from './kube/lease-client.ts';
 import { Recorder } from './kube/recorder.ts';
 import { WriteMarks } from './kube/writes.ts';
 import type { Options } from './options.ts';
-import { awsProvider } from './providers/aws.ts';
-import type { Provider } from './providers/provider.ts';
+import { cloudProvider } from './providers/clouds.ts';
+import type { AnyCloud } from './providers/provider.ts';
 import { type Clock, deadline, sleep } from './runtime/clock.ts';
 import { ServerClock } from './runtime/clock-offset.ts';
 import { Controller, type ReconcileResult } from './runtime/controller.ts';
@@ -104,6 +104,7 @@ export class Operator {
       version: outside.version,
       apiServerHost: outside.identity.server.host,
       leaseName: options.leaseName,
+      stsRequestsPerSecond: options.stsRequestsPerSecond,
       perCredential: options.perCredentialMetrics,
     });
     const rate = { perSecond: options.stsRequestsPerSecond, burst: options.stsBurst };
@@ -390,13 +391,14 @@ export class Operator {
     });
   }
 
-  /** One file a cloud: the others join here. */
-  #provider(): Provider {
-    const { options, stsTransport, apiServerAudiences } = this.#outside;
-    return awsProvider({
+  #provider(): AnyCloud {
+    const { options, random, stsTransport, apiServerAudiences } = this.#outside;
+    return cloudProvider({
       transport: stsTransport,
       policy: { entries: options.stsEndpoints, apiServerAudiences },
       clock: this.#clock,
+      clockOffsetMs: () => this.#clock.offsetMs(),
+      random,
       onCall: (outcome) => this.#metrics.stsCall(outcome),
     });
   }

@@ -1,5 +1,5 @@
 // Promises: dist/bundle/main.mjs, the operator and its dependencies as one file, for the image.
-// `node tools/bundle.ts` writes it. May not minify names: stack traces are read by people.
+// `node tools/bundle.ts` writes it, and `node tools/bundle.ts FILE` elsewhere. May not minify names: stack traces are read by people.
 import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 
@@ -8,7 +8,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 await build({
   absWorkingDir: ROOT,
   entryPoints: ['src/main.ts'],
-  outfile: 'dist/bundle/main.mjs',
+  outfile: process.argv[2] ?? 'dist/bundle/main.mjs',
   bundle: true,
   platform: 'node',
   format: 'esm',

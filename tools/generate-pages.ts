@@ -4,7 +4,7 @@ import { STATE_REASONS, CONDITION_TYPES } from '../src/api/names.ts';
 import { ERRORS } from '../src/credential/errors.ts';
 import type { CRDSchema, CustomResourceDefinition } from './crd-file.ts';
 import { servedVersion } from './crd-file.ts';
-import { RBAC_RULES } from './rbac-rules.ts';
+import { RBAC_RULES, USER_ROLES } from './rbac-rules.ts';
 
 /** The first line of every generated page. `source` is a path in the repository. */
 function heading(title: string, source: string): string {
@@ -146,14 +146,28 @@ export function rbacPage(): string {
       `\`${rule.resource}\``,
       rule.apiGroup === '' ? 'core' : `\`${rule.apiGroup}\``,
       rule.verbs.map((verb) => `\`${verb}\``).join(', '),
-      `${rule.why}${rule.leaseNameOnly === true ? ' Limited to the name of the Lease.' : ''}`,
+      [
+        rule.why,
+        ...(rule.leaseNameOnly === true ? ['Limited to the name of the Lease.'] : []),
+        ...(rule.namedServiceAccountsOnly === true
+          ? ['Limited to the names in `serviceAccounts`, where it names any for the namespace.']
+          : []),
+      ].join(' '),
     ]);
   const header = ['resource', 'API group', 'verbs', 'why'];
   return [
     heading('RBAC', 'tools/rbac-rules.ts'),
-    'What the operator may do, all of it. The chart grants exactly this.',
+    'What the operator may do, all of it. The chart grants exactly this, and its [fences](../security-model.md#the-fences) narrow what RBAC cannot.',
     `## In the namespaces it serves\n\nBy a Role in each of \`namespaces\`, or by a ClusterRole with \`clusterWide: true\`.\n\n${table(header, rows('watched'))}`,
     `## In its own namespace\n\n${table(header, rows('own'))}`,
+    `## For people\n\nClusterRoles that the chart makes and binds to nobody. They are part of Kubernetes' own roles view, edit and admin only with \`userRoles.aggregate\`. None of them reads Secrets, and none writes status.\n\n${table(
+      ['ClusterRole', 'verbs on `workloadcredentials`', 'why'],
+      Object.entries(USER_ROLES).map(([role, { verbs, why }]) => [
+        `\`<release>-${role}\``,
+        verbs.map((verb) => `\`${verb}\``).join(', '),
+        why,
+      ]),
+    )}`,
   ]
     .join('\n\n')
     .concat('\n');
@@ -178,8 +192,10 @@ export function metricsPage(metrics: Readonly<Record<string, MetricEntry>>, sour
   ]);
   return [
     heading('Metrics', source),
-    'Served at `/metrics` by every replica. Series about credentials come from the leader only, so that two replicas do not double them.',
+    'Served at `/metrics` by every replica. Series about credentials come from the leader only, so that two replicas do not double them: take the largest over replicas, not the sum. While the Lease is handed over there are none for up to 20 seconds.',
+    'Names, types and labels are a contract: what is released is not renamed. With `--per-credential-metrics=false` no series grows with the number of credentials, and alerts and dashboard still work, but for the table of those that expire next. What the alerts mean is in the [runbook](../runbook.md). Scrape with `honorLabels: true`, or the label `namespace` of a credential becomes `exported_namespace`.',
     table(['metric', 'type', 'labels', 'meaning', 'series, at most'], rows),
+    'A histogram has as many series as it has buckets, and three more, for each series that is named here.',
   ]
     .join('\n\n')
     .concat('\n');
@@ -201,8 +217,8 @@ export function optionsPage(flags: Readonly<Record<string, FlagEntry>>, source: 
   ]);
   return [
     heading('Options', source),
-    'The command line is the whole configuration. Beside it the operator reads only what every pod has: `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` and the files of its ServiceAccount.',
-    'A wrong command line ends with status 2 and a sentence for each mistake; a start that fails, or a lost Lease, with status 1.',
+    'The command line is the whole configuration. Beside it the operator reads what every pod has, `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` and the files of its ServiceAccount; and, where the flags of the proxy are not given, `HTTPS_PROXY` and `NO_PROXY` ([ADR 0013](../adr/0013-proxies-and-authorities.md)).',
+    'A wrong command line, or a Node that is too old, ends with status 2 and a sentence for each mistake; a start that fails, or a lost Lease, with status 1.',
     table(['flag', 'default', 'meaning'], rows),
     'And alone: `--help`, `--version`.',
   ]

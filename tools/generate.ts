@@ -2,11 +2,15 @@
 // Same input, same bytes; needs Node only. May not write anything else. Run by `npm run generate`.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { FLAGS } from '../src/options.ts';
+import { OWN_AUDIENCES } from '../src/providers/endpoints.ts';
 import { METRICS } from '../src/telemetry/metric-register.ts';
+import { readResults } from '../test/consumers/results.ts';
+import { consumersPage } from './consumers-page.ts';
 import { CRD_PATH, readCRD, readCRDText } from './crd-file.ts';
 import { crdPage, errorsPage, metricsPage, optionsPage, rbacPage } from './generate-pages.ts';
 import { typesOf } from './generate-types.ts';
-import { rulesYAML } from './rbac-rules.ts';
+import { rulesYAML, userRulesYAML } from './rbac-rules.ts';
+import { valuesPage } from './values-page.ts';
 
 const ROOT = new URL('../', import.meta.url);
 
@@ -27,15 +31,24 @@ function chartCRD(text: string): string {
   return kept;
 }
 
-/** The chart's rules, included by its Roles and its ClusterRole. */
+/** What the chart's templates include: the rules of its roles, and the audiences that its fences let through. */
 function chartRules(): string {
-  const define = (name: string, where: 'watched' | 'own'): string =>
-    `{{- define "workload-credentials.${name}" -}}\n${rulesYAML(where)}\n{{- end }}\n`;
+  const define = (name: string, text: string): string =>
+    `{{- define "workload-credentials.${name}" -}}\n${text}\n{{- end }}\n`;
   return [
-    '{{- /* Generated from tools/rbac-rules.ts by `npm run generate`. Do not edit. */ -}}\n',
-    define('watchedRules', 'watched'),
-    define('ownRules', 'own'),
+    '{{- /* Generated from tools/rbac-rules.ts and src/providers/endpoints.ts by `npm run generate`. Do not edit. */ -}}\n',
+    define('watchedRules', rulesYAML('watched')),
+    define('ownRules', rulesYAML('own')),
+    define('viewRules', userRulesYAML('view')),
+    define('editRules', userRulesYAML('edit')),
+    define('adminRules', userRulesYAML('admin')),
+    define('ownAudiences', JSON.stringify(Object.values(OWN_AUDIENCES).flat())),
   ].join('');
+}
+
+/** A file of the repository. */
+function sourceText(path: string): string {
+  return readFileSync(new URL(path, ROOT), 'utf8');
 }
 
 /** Every generated file: its path in the repository and its text. */
@@ -44,11 +57,13 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
   const plainCRD = withoutComments(readCRDText(ROOT));
   return new Map([
     ['src/api/types.gen.ts', await typesOf(crd)],
+    ['docs/reference/consumers.md', consumersPage(readResults())],
     ['docs/reference/crd.md', crdPage(crd)],
     ['docs/reference/errors.md', errorsPage()],
     ['docs/reference/metrics.md', metricsPage(METRICS, 'src/telemetry/metric-register.ts')],
     ['docs/reference/options.md', optionsPage(FLAGS, 'src/options.ts')],
     ['docs/reference/rbac.md', rbacPage()],
+    ['docs/reference/values.md', valuesPage(sourceText('helm/values.schema.json'), sourceText('helm/values.yaml'))],
     ['helm/files/crd.yaml', yamlNote(CRD_PATH) + chartCRD(plainCRD)],
     ['helm/templates/_rules.tpl', chartRules()],
     ['deploy/crd.yaml', yamlNote(CRD_PATH) + plainCRD],

@@ -9,6 +9,8 @@ export interface RBACRule {
   readonly verbs: readonly string[];
   /** The chart limits the rule to the Lease's name. */
   readonly leaseNameOnly?: true;
+  /** The chart limits the rule to the ServiceAccounts that its values name for the namespace, if they name any. */
+  readonly namedServiceAccountsOnly?: true;
   readonly why: string;
 }
 
@@ -39,6 +41,7 @@ export const RBAC_RULES: readonly RBACRule[] = [
     apiGroup: '',
     resource: 'serviceaccounts/token',
     verbs: ['create'],
+    namedServiceAccountsOnly: true,
     why: "Mints the ten-minute token that is exchanged. This is the operator's most powerful right: limit its namespaces.",
   },
   {
@@ -74,16 +77,54 @@ export const RBAC_RULES: readonly RBACRule[] = [
   },
 ];
 
-/** `rules:` entries in YAML for the rules of one place; two spaces of indentation are the caller's to add. */
+/** Who uses the resource, and what for. The chart makes a ClusterRole of each; none is bound, and none is the operator's. */
+export const USER_ROLES = {
+  view: { verbs: ['get', 'list', 'watch'], why: 'Sees what is asked for and how it stands. Not the Secret.' },
+  edit: {
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'],
+    why: 'Asks for credentials of ServiceAccounts that consent, in its namespace.',
+  },
+  admin: {
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete', 'deletecollection'],
+    why: 'As edit, and may delete all of a namespace at once.',
+  },
+} as const satisfies Readonly<Record<string, { readonly verbs: readonly string[]; readonly why: string }>>;
+
+/** The template line that narrows a rule to names; none for most rules. */
+function resourceNamesYAML(rule: RBACRule): string[] {
+  if (rule.leaseNameOnly === true) return ['  resourceNames: [{{ .Values.leaderElection.leaseName | quote }}]'];
+  return rule.namedServiceAccountsOnly === true
+    ? ['  {{- with .serviceAccounts }}', '  resourceNames: {{ toJson . }}', '  {{- end }}']
+    : [];
+}
+
+const verbsYAML = (verbs: readonly string[]): string => `  verbs: [${verbs.map((verb) => `"${verb}"`).join(', ')}]`;
+
+/**
+ * `rules:` entries of a chart's template for the rules of one place; two spaces of indentation are the caller's to add. It is
+ * included with `.serviceAccounts` (`watched`) or with the chart's own context (`own`).
+ */
 export function rulesYAML(where: RBACRule['where']): string {
   return RBAC_RULES.filter((rule) => rule.where === where)
     .map((rule) =>
       [
         `- apiGroups: ["${rule.apiGroup}"]`,
         `  resources: ["${rule.resource}"]`,
-        ...(rule.leaseNameOnly === true ? ['  resourceNames: [{{ .Values.leaderElection.leaseName | quote }}]'] : []),
-        `  verbs: [${rule.verbs.map((verb) => `"${verb}"`).join(', ')}]`,
+        ...resourceNamesYAML(rule),
+        verbsYAML(rule.verbs),
       ].join('\n'),
     )
     .join('\n');
+}
+
+/** The same for one of USER_ROLES. Status is the operator's to write: nobody else's role has it. */
+export function userRulesYAML(role: keyof typeof USER_ROLES): string {
+  return [
+    '- apiGroups: ["workloadcredentials.io"]',
+    '  resources: ["workloadcredentials"]',
+    verbsYAML(USER_ROLES[role].verbs),
+    '- apiGroups: ["workloadcredentials.io"]',
+    '  resources: ["workloadcredentials/status"]',
+    verbsYAML(['get']),
+  ].join('\n');
 }

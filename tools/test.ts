@@ -14,7 +14,12 @@ interface Run {
 }
 
 /** Tests that start whole operators and wait for them; the rest is quick. */
-const WAITING = ['test/operator/*.test.ts', 'test/sandbox/demo.test.ts'];
+const WAITING = [
+  'test/operator/*.test.ts',
+  'test/consumers/node.test.ts',
+  'test/sandbox/demo.test.ts',
+  'test/sandbox/try-it.test.ts',
+];
 const QUICK = ['test/unit/**/*.test.ts', 'test/contract/**/*.test.ts', 'test/sandbox/**/*.test.ts'];
 
 const waiting = globSync(WAITING, { cwd: root }).sort();

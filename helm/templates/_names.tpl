@@ -26,6 +26,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
+{{- /* A Service's name has at most 63 characters; the release's is cut to 53. */ -}}
+{{- define "workload-credentials.serviceName" -}}
+{{- include "workload-credentials.fullname" . }}-metrics
+{{- end }}
+
+{{- define "workload-credentials.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "workload-credentials.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- /* As the API server knows the operator: whom the fences are about. */ -}}
+{{- define "workload-credentials.username" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "workload-credentials.serviceAccountName" . }}
+{{- end }}
+
+{{- /* Namespaces that no token is minted in and no Secret is written in, as a JSON list: what is named, and our own. */ -}}
+{{- define "workload-credentials.protectedNamespaces" -}}
+{{- append .Values.fences.protectedNamespaces .Release.Namespace | uniq | sortAlpha | toJson -}}
+{{- end }}
+
 {{- /* The scope is a choice that nobody else can make: there is no default. */ -}}
 {{- define "workload-credentials.checkScope" -}}
 {{- if and .Values.namespaces .Values.clusterWide -}}
@@ -33,5 +64,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- if not (or .Values.namespaces .Values.clusterWide) -}}
 {{- fail "choose what the operator may reach: namespaces={a,b} gives it Roles in those namespaces only, clusterWide=true gives it a ClusterRole that reads and writes Secrets and mints ServiceAccount tokens in every namespace" -}}
+{{- end -}}
+{{- range $namespace, $names := .Values.serviceAccounts -}}
+{{- if not (has $namespace $.Values.namespaces) -}}
+{{- fail (printf "serviceAccounts names %s, which is not in namespaces: it narrows a namespace that is served by a Role of its own, so add it to namespaces or take it out (a ClusterRole, by clusterWide=true, cannot be narrowed by namespace)" $namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.fences.enabled -}}
+{{- range $namespace := .Values.namespaces -}}
+{{- if has $namespace (fromJsonArray (include "workload-credentials.protectedNamespaces" $)) -}}
+{{- fail (printf "namespaces has %s, which the fences protect: take it out, install the operator into another namespace than those it serves, or take it out of fences.protectedNamespaces" $namespace) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end }}

@@ -1,4 +1,4 @@
-{{- /* Generated from tools/rbac-rules.ts by `npm run generate`. Do not edit. */ -}}
+{{- /* Generated from tools/rbac-rules.ts and src/providers/endpoints.ts by `npm run generate`. Do not edit. */ -}}
 {{- define "workload-credentials.watchedRules" -}}
 - apiGroups: ["workloadcredentials.io"]
   resources: ["workloadcredentials"]
@@ -11,6 +11,9 @@
   verbs: ["get", "list", "watch"]
 - apiGroups: [""]
   resources: ["serviceaccounts/token"]
+  {{- with .serviceAccounts }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
   verbs: ["create"]
 - apiGroups: [""]
   resources: ["secrets"]
@@ -27,4 +30,31 @@
   resources: ["leases"]
   resourceNames: [{{ .Values.leaderElection.leaseName | quote }}]
   verbs: ["get", "update"]
+{{- end }}
+{{- define "workload-credentials.viewRules" -}}
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials"]
+  verbs: ["get", "list", "watch"]
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials/status"]
+  verbs: ["get"]
+{{- end }}
+{{- define "workload-credentials.editRules" -}}
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials"]
+  verbs: ["get", "list", "watch", "create", "update", "patch", "delete"]
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials/status"]
+  verbs: ["get"]
+{{- end }}
+{{- define "workload-credentials.adminRules" -}}
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials"]
+  verbs: ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
+- apiGroups: ["workloadcredentials.io"]
+  resources: ["workloadcredentials/status"]
+  verbs: ["get"]
+{{- end }}
+{{- define "workload-credentials.ownAudiences" -}}
+["sts.amazonaws.com","sts.amazonaws.com.cn","sts.aliyuncs.com","sts.volcengine.com","sts.volcengineapi.com"]
 {{- end }}

@@ -105,9 +105,13 @@ export function noAnswer(call: STSCall, { code, message }: Pick<TransportError, 
   return unreachable(call, code === 'ENOTFOUND' ? `${message}${hint}` : message);
 }
 
+/** Names of errors' classes. An SDK takes some names from the answer: what has another form is not told. */
+const CLASS_NAME = /^[A-Za-z]{0,32}(?:Error|Exception)$/;
+
 /** Something inside the operator failed that has no name; of the error only its class is told. */
 export function internalFailure(call: STSCall, seen: unknown): CredentialError {
-  const kind = seen instanceof Error ? seen.name : typeof seen;
+  const name = seen instanceof Error ? seen.name : typeof seen;
+  const kind = seen instanceof Error && !CLASS_NAME.test(name) ? 'Error' : name;
   return new CredentialError(
     'InternalError',
     `The exchange for ${role(call)} at ${call.url.host} failed inside the operator (${kind}); report it with the log line.`,

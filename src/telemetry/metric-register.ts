@@ -1,5 +1,6 @@
 // Promises: the one list of every metric: name, type, labels, help, and why its series are bounded. The reference page is
 // generated from it. Names that dashboards for Kubernetes know are kept as they are there. Pure data.
+import { ERRORS } from '../credential/errors.ts';
 
 /** One metric. */
 export interface MetricEntry {
@@ -59,13 +60,48 @@ export const METRICS = {
     BY_CLOUD,
   ),
   workloadcredential_sts_limiter_in_flight: gauge('Calls to STS that are in flight, by cloud.', ['cloud'], BY_CLOUD),
+  workloadcredential_sts_limiter_demand_ratio: gauge(
+    'Part of --sts-requests-per-second that calls to STS took, by cloud: the busiest of its endpoints, averaged over some 5 minutes. At 1 work waits.',
+    ['cloud'],
+    BY_CLOUD,
+  ),
   workloadcredential_credentials: gauge(
-    'WorkloadCredentials by cloud and state. From the leader only.',
+    'WorkloadCredentials by cloud and state; suspended ones are Suspended, whether or not they have ended. From the leader only.',
     ['cloud', 'state'],
     'clouds (3) x states (6)',
   ),
+  workloadcredential_failing_credentials: gauge(
+    'WorkloadCredentials whose last attempt failed, by cloud and reason of the condition Refreshed. From the leader only.',
+    ['cloud', 'reason'],
+    `clouds (3) x codes of the error register (${Object.keys(ERRORS).length}) and Other`,
+  ),
+  workloadcredential_unissued_seconds: gauge(
+    'The longest time that a WorkloadCredential of the cloud that is not suspended has been without any credential, not even one that has ended; 0 if none is. From the leader only.',
+    ['cloud'],
+    BY_CLOUD,
+  ),
+  workloadcredential_overdue_credentials: gauge(
+    'WorkloadCredentials of the cloud that are past their refresh time and not suspended. From the leader only.',
+    ['cloud'],
+    BY_CLOUD,
+  ),
+  workloadcredential_overdue_seconds: gauge(
+    'How long ago the refresh time of the latest of them was, in seconds; 0 if none is overdue. From the leader only.',
+    ['cloud'],
+    BY_CLOUD,
+  ),
+  workloadcredential_outage_budget_used_ratio: gauge(
+    'The largest part of the time between refresh time and expiration time that any credential of the cloud has used up: 0 if none is overdue, 1 when one has ended. From the leader only.',
+    ['cloud'],
+    BY_CLOUD,
+  ),
   workloadcredential_nearest_expiration_seconds: gauge(
-    'Seconds until the first credential of the cloud expires; negative once it has. From the leader only.',
+    'Seconds until the first credential of the cloud that is not suspended expires; negative once it has. From the leader only.',
+    ['cloud'],
+    BY_CLOUD,
+  ),
+  workloadcredential_suspended_nearest_expiration_seconds: gauge(
+    'Seconds until the first suspended credential of the cloud expires; negative for the day after. From the leader only.',
     ['cloud'],
     BY_CLOUD,
   ),

@@ -5,22 +5,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Cloud } from '../api/names.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { CLOUD_GAUGES, type CredentialSample, CredentialSummary } from './credential-gauges.ts';
+import { LimiterDemand } from './limiter-demand.ts';
 import { METRICS, type MetricEntry, type MetricName, type MetricNameOf } from './metric-register.ts';
-
-/** The states that credentials are counted by; each WorkloadCredential is in exactly one. */
-export const CREDENTIAL_STATES = ['Ready', 'RefreshFailing', 'Pending', 'Stalled', 'Expired', 'Suspended'] as const;
-export type CredentialState = (typeof CREDENTIAL_STATES)[number];
-
-/** One WorkloadCredential as metrics see it. */
-export interface CredentialSample {
-  readonly namespace: string;
-  readonly name: string;
-  readonly cloud: Cloud;
-  readonly state: CredentialState;
-  /** Milliseconds since the epoch; undefined while there is no credential. */
-  readonly expirationTimeMs: number | undefined;
-  readonly refreshTimeMs: number | undefined;
-}
 
 /** One endpoint of the STS limiter; `key` begins with `<cloud>/`. */
 export interface LimiterSample {
@@ -62,6 +49,8 @@ export interface MetricsOptions {
   readonly apiServerHost: string;
   /** The Lease's name. */
   readonly leaseName: string;
+  /** --sts-requests-per-second: what the demand is told as a part of. */
+  readonly stsRequestsPerSecond: number;
   /** Whether each credential has series of its own; 10,000 of them cost some 50 ms and 2 MB a scrape. */
   readonly perCredential: boolean;
 }
@@ -81,10 +70,12 @@ export class Metrics {
   readonly #gauges = new Map<MetricName, Gauge>();
   readonly #histograms = new Map<MetricName, Histogram>();
   readonly #seen = new Map<string, Set<string>>();
+  readonly #demand: LimiterDemand;
   #scrape: Promise<string> | undefined;
 
   constructor(options: MetricsOptions) {
     this.#options = options;
+    this.#demand = new LimiterDemand(options.clock, options.stsRequestsPerSecond);
     for (const name of Object.keys(METRICS) as MetricName[]) {
       this.#register(name, METRICS[name]);
     }
@@ -185,29 +176,31 @@ export class Metrics {
 
   #readCredentials(samples: Iterable<CredentialSample>): void {
     this.#reset('workloadcredential_expiration_timestamp_seconds', 'workloadcredential_refresh_timestamp_seconds');
-    const states = new Map<Cloud, Map<CredentialState, number>>();
-    const nearest = new Least();
-    const budget = new Least();
+    const summary = new CredentialSummary(this.#options.clock.now());
     for (const sample of samples) {
-      const { cloud, state, expirationTimeMs, refreshTimeMs } = sample;
-      const counts = states.get(cloud) ?? new Map(CREDENTIAL_STATES.map((each) => [each, 0]));
-      states.set(cloud, counts.set(state, (counts.get(state) ?? 0) + 1));
-      if (expirationTimeMs !== undefined) {
-        nearest.add(cloud, (expirationTimeMs - this.#options.clock.now()) / 1_000);
-        budget.add(cloud, (expirationTimeMs - (refreshTimeMs ?? expirationTimeMs)) / 1_000);
-      }
+      summary.add(sample);
       if (this.#options.perCredential) {
         this.#setTimes(sample);
       }
     }
-    this.#reset('workloadcredential_credentials');
-    for (const [cloud, counts] of states) {
-      for (const [state, count] of counts) {
-        this.#set('workloadcredential_credentials', { cloud, state }, count);
+    this.#setCounts('workloadcredential_credentials', 'state', summary.states);
+    this.#setCounts('workloadcredential_failing_credentials', 'reason', summary.failures);
+    for (const name of CLOUD_GAUGES) {
+      this.#setByCloud(name, summary.gauge(name));
+    }
+  }
+
+  #setCounts(
+    name: MetricNameOf<'gauge'>,
+    label: string,
+    counts: ReadonlyMap<string, ReadonlyMap<string, number>>,
+  ): void {
+    this.#reset(name);
+    for (const [cloud, byLabel] of counts) {
+      for (const [value, count] of byLabel) {
+        this.#set(name, { cloud, [label]: value }, count);
       }
     }
-    this.#setByCloud('workloadcredential_nearest_expiration_seconds', nearest.byCloud);
-    this.#setByCloud('workloadcredential_outage_budget_seconds', budget.byCloud);
   }
 
   #setTimes({ namespace, name, cloud, expirationTimeMs, refreshTimeMs }: CredentialSample): void {
@@ -220,7 +213,10 @@ export class Metrics {
     }
   }
 
-  #readLimiter(samples: Iterable<LimiterSample>): void {
+  #readLimiter(endpoints: Iterable<LimiterSample>): void {
+    const samples = [...endpoints];
+    const parts = this.#demand.look(samples);
+    const demand = new Map<string, number>();
     const rate = new Least();
     const inFlight = new Map<string, number>();
     this.#counters.get('workloadcredential_sts_limiter_requests_total')?.reset();
@@ -228,11 +224,13 @@ export class Metrics {
       const cloud = this.#bounded('workloadcredential_sts_limiter_rate', sample.key.split('/', 1)[0] ?? '');
       rate.add(cloud, sample.ratePerSecond);
       inFlight.set(cloud, (inFlight.get(cloud) ?? 0) + sample.inFlight);
+      demand.set(cloud, Math.max(demand.get(cloud) ?? 0, parts.get(sample.key) ?? 0));
       this.#inc('workloadcredential_sts_limiter_requests_total', { cloud, result: 'granted' }, sample.granted);
       this.#inc('workloadcredential_sts_limiter_requests_total', { cloud, result: 'refused' }, sample.refused);
     }
     this.#setByCloud('workloadcredential_sts_limiter_rate', rate.byCloud);
     this.#setByCloud('workloadcredential_sts_limiter_in_flight', inFlight);
+    this.#setByCloud('workloadcredential_sts_limiter_demand_ratio', demand);
   }
 
   #readProcess(stats: ProcessStats): void {

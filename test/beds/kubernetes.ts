@@ -1,7 +1,7 @@
 // Promises: a real control plane on 127.0.0.1 in a directory of its own: etcd, kube-apiserver and (unless it is declined)
 // kube-controller-manager, with an audit log, RBAC and the discovery of token keys open to anybody, as on the clouds.
 // Nothing of it outlives stop() or this process. No nodes: pods stay Pending.
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -67,6 +67,8 @@ export interface KubernetesBed {
   audit(): Promise<AuditEvent[]>;
   /** A token of a ServiceAccount, minted by the administrator. */
   token(namespace: string, name: string, options?: { audience?: string; lifetimeSeconds?: number }): Promise<string>;
+  /** Such a token with other claims, signed anew with the API server's own key: what no TokenRequest would give. */
+  resignedToken(token: string, claims: object): string;
   /** Writes a kubeconfig with a token of this ServiceAccount. */
   serviceAccountKubeconfig(
     namespace: string,
@@ -371,6 +373,16 @@ function mintToken(kubectl: KubernetesBed['kubectl']): KubernetesBed['token'] {
   };
 }
 
+function resignToken({ file }: Layout): KubernetesBed['resignedToken'] {
+  return (token, claims) => {
+    const [head = '', payload = ''] = token.split('.');
+    const old = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as object;
+    const signed = `${head}.${Buffer.from(JSON.stringify({ ...old, ...claims })).toString('base64url')}`;
+    const signature = sign('RSA-SHA256', Buffer.from(signed), readFileSync(file('sa.key'), 'utf8'));
+    return `${signed}.${signature.toString('base64url')}`;
+  };
+}
+
 function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: KubernetesOptions): KubernetesBed {
   const kubectl = kubectlOf(layout, binaries);
   const token = mintToken(kubectl);
@@ -387,6 +399,7 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
     helm: helmOf(layout),
     audit: async () => await readAudit(layout, `marker-${++serial}`),
     token,
+    resignedToken: resignToken(layout),
     serviceAccountKubeconfig: async (namespace, name, other = {}) => {
       const { lifetimeSeconds = 3_600 } = other;
       const bearer = await token(namespace, name, { lifetimeSeconds });

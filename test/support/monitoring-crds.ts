@@ -29,12 +29,27 @@ const endpoint = object({
   metricRelabelings: list(relabeling),
 });
 
-function definition(kind: string, endpoints: string): object {
+const rule = object(
+  {
+    record: text,
+    alert: text,
+    expr: { anyOf: [{ type: 'integer' }, { type: 'string' }], 'x-kubernetes-int-or-string': true },
+    for: text,
+    keep_firing_for: text,
+    labels: texts,
+    annotations: texts,
+  },
+  ['expr'],
+);
+const group = object({ name: text, interval: text, rules: list(rule) }, ['name']);
+
+function scraping(endpoints: string): object {
+  const selector = object({ matchLabels: texts });
+  return object({ selector, [endpoints]: list(endpoint) }, ['selector', endpoints]);
+}
+
+function definition(kind: string, spec: object): object {
   const plural = `${kind.toLowerCase()}s`;
-  const spec = object({ selector: object({ matchLabels: texts }), [endpoints]: list(endpoint) }, [
-    'selector',
-    endpoints,
-  ]);
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -48,8 +63,9 @@ function definition(kind: string, endpoints: string): object {
   };
 }
 
-/** Both, to be applied. */
+/** To be applied. */
 export const MONITORING_CRDS: readonly object[] = [
-  definition('ServiceMonitor', 'endpoints'),
-  definition('PodMonitor', 'podMetricsEndpoints'),
+  definition('ServiceMonitor', scraping('endpoints')),
+  definition('PodMonitor', scraping('podMetricsEndpoints')),
+  definition('PrometheusRule', object({ groups: list(group) })),
 ];

@@ -4,10 +4,13 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { load, loadAll } from 'js-yaml';
-import { ANNOTATION_ALLOW, GROUP } from '../../../src/api/names.ts';
+import * as names from '../../../src/api/names.ts';
+import { OWN_AUDIENCES } from '../../../src/providers/endpoints.ts';
 import { CRD_PATH } from '../../../tools/crd-file.ts';
 import { RBAC_RULES } from '../../../tools/rbac-rules.ts';
+import { chosenPaths } from '../../support/chart-values.ts';
 
+const { ANNOTATION_ALLOW, GROUP } = names;
 const ROOT = new URL('../../../', import.meta.url);
 const text = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8');
 
@@ -46,6 +49,10 @@ function ofKind<T extends Manifest>(path: string, kind: string): T {
   const found = manifests(path).find((manifest) => manifest.kind === kind);
   assert.ok(found !== undefined, `${path} has no ${kind}`);
   return found as T;
+}
+
+function allOfKind<T extends Manifest>(path: string, kind: string): T[] {
+  return manifests(path).filter((manifest): manifest is T => manifest.kind === kind);
 }
 
 function firstContainer(deployment: Deployment): Container {
@@ -94,7 +101,8 @@ describe('RBAC', () => {
     const rules = lines.flatMap((line, index) => (line === 'rules:' ? [lines[index + 1]?.trim()] : []));
     assert.equal(rules.length, 3);
     for (const rule of rules) assert.match(rule ?? '', /include "workload-credentials\.(watched|own)Rules"/);
-    assert.doesNotMatch(lines.join('\n'), /verbs:/);
+    const templates = readdirSync(new URL('helm/templates/', ROOT)).filter((name) => name !== '_rules.tpl');
+    for (const name of templates) assert.doesNotMatch(text(`helm/templates/${name}`), /verbs:/, name);
   });
 
   test('has no wildcard, no escalation and no write to what the operator only reads', () => {
@@ -155,9 +163,140 @@ describe("the chart's values", () => {
     );
   });
 
+  test('are each described, and objects take no other key', () => {
+    interface Schema {
+      readonly type?: string;
+      readonly description?: string;
+      readonly properties?: Record<string, Schema>;
+      readonly additionalProperties?: unknown;
+      readonly items?: Schema;
+    }
+    const problems = (schema: Schema, path: string): string[] => [
+      ...(schema.description === undefined ? [`${path} has no description`] : []),
+      ...(schema.properties !== undefined && schema.additionalProperties !== false ? [`${path} takes any key`] : []),
+      ...Object.entries({ ...schema.properties, ...schema.items?.properties }).flatMap(([key, child]) =>
+        problems(child, `${path}.${key}`),
+      ),
+    ];
+    assert.deepEqual(problems(JSON.parse(text('helm/values.schema.json')) as Schema, ''), []);
+  });
+
+  test('have each settings by which a real API server is asked (test/e2e/chart.test.ts)', () => {
+    const chosen = [...chosenPaths()].map((path) => `.${path}`);
+    assert.deepEqual(
+      leaves.filter((leaf) => !chosen.some((path) => within(leaf, path))),
+      [],
+    );
+  });
+
   test('leave the scope to the user', () => {
     assert.deepEqual([values['namespaces'], values['clusterWide']], [[], false]);
     assert.match(text('helm/templates/rbac.yaml'), /include "workload-credentials.checkScope"/);
+  });
+});
+
+describe('the fences', () => {
+  interface Policy extends Manifest {
+    readonly spec: {
+      readonly failurePolicy: string;
+      readonly matchConditions: readonly { readonly expression: string }[];
+      readonly validations: readonly {
+        readonly expression: string;
+        readonly reason: string;
+        readonly message: string;
+      }[];
+    };
+  }
+  interface Binding extends Manifest {
+    readonly spec: { readonly policyName: string; readonly validationActions: readonly string[] };
+  }
+  const path = 'deploy/operator.yaml';
+  const policies = allOfKind<Policy>(path, 'ValidatingAdmissionPolicy');
+  const template = text('helm/templates/_fences.tpl');
+
+  test('are on by default, each with a binding that denies', () => {
+    const bindings = allOfKind<Binding>(path, 'ValidatingAdmissionPolicyBinding');
+    assert.equal(policies.length, 4);
+    assert.deepEqual(
+      bindings.map(({ spec }) => spec.policyName),
+      policies.map(({ metadata }) => metadata.name),
+    );
+    for (const { spec } of bindings) assert.deepEqual(spec.validationActions, ['Deny', 'Audit']);
+  });
+
+  test("are about the operator's own user only, and fail closed", () => {
+    const [namespace, account] = ['workload-credentials', 'workload-credentials'];
+    const expression = `request.userInfo.username == "system:serviceaccount:${namespace}:${account}"`;
+    for (const { spec } of policies) {
+      assert.deepEqual(
+        spec.matchConditions.map((condition) => condition.expression),
+        [expression],
+      );
+      assert.equal(spec.failurePolicy, 'Fail');
+    }
+  });
+
+  test('refuse as forbidden, in one sentence that holds nothing of the request', () => {
+    for (const { reason, message } of policies.flatMap(({ spec }) => spec.validations)) {
+      // As invalid a Secret would be one that is itself wrong, and the operator would replace it.
+      assert.equal(reason, 'Forbidden');
+      assert.match(message, /^[A-Z].{20,200}[^.]$/);
+    }
+  });
+
+  test("let the clouds' own audiences through, and no other by default", () => {
+    const validations = policies.flatMap(({ spec }) => spec.validations);
+    const list = validations.map(({ expression }) => /audiences\[0\] in (\[.*\])/.exec(expression)?.[1] ?? '').join('');
+    assert.deepEqual(JSON.parse(list), Object.values(OWN_AUDIENCES).flat());
+  });
+
+  test('name only labels, annotations and a reporter that the operator writes', () => {
+    const named = [...template.matchAll(/'([a-z.]+\/[a-z-]+)'/g)].map(([, key = '']) => key);
+    const known: readonly string[] = Object.values(names).filter((name) => typeof name === 'string');
+    assert.ok(named.length > 20);
+    const reporter = `${GROUP}/operator`;
+    assert.deepEqual(
+      named.filter((key) => !known.includes(key) && key !== reporter),
+      [],
+    );
+    assert.match(text('src/operator.ts'), /reportingController: `\$\{GROUP\}\/operator`/);
+  });
+});
+
+describe('the plain manifests', () => {
+  test('have a budget for evictions, a Service and ClusterRoles for people that are bound to nobody', () => {
+    const path = 'deploy/operator.yaml';
+    const budget = ofKind<Manifest & { spec: { maxUnavailable: number } }>(path, 'PodDisruptionBudget');
+    assert.equal(budget.spec.maxUnavailable, 1);
+    ofKind(path, 'Service');
+    const bound = allOfKind<Manifest & { roleRef: { name: string } }>(path, 'ClusterRoleBinding');
+    assert.deepEqual(
+      bound.map(({ roleRef }) => roleRef.name),
+      ['workload-credentials'],
+    );
+    const roles = allOfKind(path, 'ClusterRole').map(({ metadata }) => metadata.name);
+    assert.deepEqual(
+      roles.slice(1),
+      ['view', 'edit', 'admin'].map((role) => `workload-credentials-${role}`),
+    );
+  });
+
+  test('have no test pod and nothing that only Helm reads', () => {
+    assert.deepEqual(allOfKind('deploy/operator.yaml', 'Pod'), []);
+    assert.doesNotMatch(text('deploy/operator.yaml'), /helm\.sh/);
+  });
+
+  test('are listed in a kustomization that names the image of this version', () => {
+    const { version } = JSON.parse(text('package.json')) as { readonly version: string };
+    const { resources, images } = load(text('deploy/kustomization.yaml')) as {
+      readonly resources: readonly string[];
+      readonly images: readonly { readonly name: string; readonly newTag: string }[];
+    };
+    assert.deepEqual(resources, ['crd.yaml', 'operator.yaml']);
+    assert.deepEqual(
+      images.map(({ name, newTag }) => `${name}:${newTag}`),
+      [`workload-credentials:${version}`],
+    );
   });
 });
 

@@ -1,21 +1,19 @@
 // Promises: every metric of the register is in the text with its type and labels, sources are read at scrape and leave
 // nothing behind, and foreign values cannot multiply series.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { ERRORS } from '../../../src/credential/errors.ts';
 import type { ReconcilerMetrics } from '../../../src/controller/reconciler.ts';
 import type { ApiServerMetrics } from '../../../src/kube/connection.ts';
 import type { InformerMetrics } from '../../../src/kube/reflector.ts';
-import type { STSCallOutcome } from '../../../src/providers/aws.ts';
+import type { STSCallOutcome } from '../../../src/providers/sts-call.ts';
 import type { ControllerMetrics } from '../../../src/runtime/controller.ts';
 import type { EndpointDemand } from '../../../src/runtime/limiter.ts';
 import type { WorkQueueMetrics } from '../../../src/runtime/workqueue.ts';
 import { METRICS, type MetricEntry } from '../../../src/telemetry/metric-register.ts';
-import {
-  type CredentialSample,
-  type LimiterSample,
-  Metrics,
-  type ScrapeSources,
-} from '../../../src/telemetry/metrics.ts';
+import { CREDENTIAL_STATES, type CredentialSample } from '../../../src/telemetry/credential-gauges.ts';
+import { type LimiterSample, Metrics, type ScrapeSources } from '../../../src/telemetry/metrics.ts';
 import { FAKE_EPOCH_MS, FakeClock } from '../../support/fake-clock.ts';
 
 const OPTIONS = {
@@ -23,6 +21,7 @@ const OPTIONS = {
   version: '1.2.3',
   apiServerHost: '10.0.0.1:443',
   leaseName: 'workload-credentials',
+  stsRequestsPerSecond: 10,
   perCredential: true,
 };
 
@@ -49,8 +48,11 @@ const credential = (over: Partial<CredentialSample>): CredentialSample => ({
   name: 'orders',
   cloud: 'AWS',
   state: 'Ready',
+  suspended: false,
+  failure: undefined,
   expirationTimeMs: FAKE_EPOCH_MS + 3_600_000,
   refreshTimeMs: FAKE_EPOCH_MS + 2_400_000,
+  unissuedSinceMs: undefined,
   ...over,
 });
 
@@ -96,7 +98,7 @@ test('every metric of the register is in the text, with its type and its labels,
   metrics.event('sent');
   metrics.leading(true);
   const all = sources({
-    credentials: () => [credential({})],
+    credentials: () => [credential({ failure: 'STSUnavailable' }), credential({ name: 'b', suspended: true })],
     limiter: () => [{ key: 'AWS/123/sts', ratePerSecond: 10, inFlight: 1, granted: 5, refused: 2 }],
   });
   const text = await metrics.text(all);
@@ -204,6 +206,8 @@ test('a replica that no longer leads tells no credential, not even a zero that w
   const samples = await scrape(metrics);
   for (const name of [
     'workloadcredential_credentials',
+    'workloadcredential_failing_credentials',
+    'workloadcredential_outage_budget_used_ratio',
     'workloadcredential_nearest_expiration_seconds',
     'workloadcredential_outage_budget_seconds',
     'workloadcredential_expiration_timestamp_seconds',
@@ -219,6 +223,62 @@ test('the series per credential can be switched off, the others stay', async () 
   assert.deepEqual(named(samples, 'workloadcredential_expiration_timestamp_seconds'), []);
   assert.deepEqual(named(samples, 'workloadcredential_refresh_timestamp_seconds'), []);
   assert.equal(samples.get('workloadcredential_nearest_expiration_seconds{cloud="AWS"}'), 3_600);
+});
+
+test('failing credentials are counted by reason, and a reason that nobody has any more is gone', async () => {
+  const metrics = new Metrics(OPTIONS);
+  const credentials = (): CredentialSample[] => [
+    credential({ failure: 'AccessDenied' }),
+    credential({ name: 'b', failure: 'AccessDenied' }),
+    credential({ name: 'c', cloud: 'Volcengine', failure: 'STSThrottled' }),
+  ];
+  const name = 'workloadcredential_failing_credentials';
+  const samples = await scrape(metrics, { credentials });
+  assert.equal(samples.get(`${name}{cloud="AWS",reason="AccessDenied"}`), 2);
+  assert.equal(samples.get(`${name}{cloud="Volcengine",reason="STSThrottled"}`), 1);
+  assert.deepEqual(named(await scrape(metrics, { credentials: () => [credential({})] }), name), []);
+});
+
+test('the demand on the busiest endpoint is told as a part of the configured rate', async () => {
+  const clock = new FakeClock();
+  const metrics = new Metrics({ ...OPTIONS, clock });
+  const busy = { key: 'AWS/1/sts', ratePerSecond: 10, inFlight: 0, refused: 0 };
+  const idle = { key: 'AWS/2/sts', ratePerSecond: 10, inFlight: 0, refused: 0, granted: 0 };
+  await scrape(metrics, { limiter: () => [{ ...busy, granted: 0 }, idle] });
+  await clock.advance(3_600_000);
+  const samples = await scrape(metrics, { limiter: () => [{ ...busy, granted: 8 * 3_600 }, idle] });
+  assert.equal(samples.get('workloadcredential_sts_limiter_demand_ratio{cloud="AWS"}')?.toFixed(3), '0.800');
+});
+
+test('without the series per credential, thousands of credentials make no more series than a few', async () => {
+  const clouds = ['AWS', 'AlibabaCloud', 'Volcengine'] as const;
+  const reasons = Object.keys(ERRORS);
+  const count = async (credentials: number): Promise<number> => {
+    const metrics = new Metrics({ ...OPTIONS, perCredential: false });
+    const samples = Array.from({ length: credentials }, (_, index) =>
+      credential({
+        namespace: `n${index}`,
+        name: `c${index}`,
+        cloud: clouds[index % clouds.length] ?? 'AWS',
+        state: CREDENTIAL_STATES[index % CREDENTIAL_STATES.length] ?? 'Ready',
+        failure: reasons[index % reasons.length],
+        suspended: index % 50 === 0,
+      }),
+    );
+    return (await scrape(metrics, { credentials: () => samples })).size;
+  };
+  assert.equal(await count(10_000), await count(1_000));
+});
+
+test('a metric keeps its name, type and labels', () => {
+  const contract = JSON.parse(
+    readFileSync(new URL('../../fixtures/metrics-contract.json', import.meta.url), 'utf8'),
+  ) as Readonly<Record<string, string>>;
+  const now = Object.entries<MetricEntry>(METRICS).map(
+    ([name, { type, labels }]) => [name, [type, ...labels].join(' ')] as const,
+  );
+  // One that is new is added to the file; one that is there stays as it is.
+  assert.deepEqual(Object.fromEntries(now), contract);
 });
 
 test('a foreign value beyond the hundredth is counted as other', async () => {
