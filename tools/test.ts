@@ -2,7 +2,7 @@
 // libraries a hundred times), and beside them, on the second core, those that mostly wait: the whole operator and the demo.
 // Ends with 1 if a test failed. May not need anything but Node.
 import { spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -32,28 +32,75 @@ const RUNS: readonly Run[] = [
   { name: 'operator and demo', options: ['--test-concurrency=3'], files: waiting },
 ];
 
-/** Runs the tests and resolves with everything they printed, and whether they passed. */
+/** A run that takes longer hangs: what it printed so far, and what is still alive of it, is told, and it fails. */
+const HANG_MS = 8 * 60_000;
+/** A process that a test left behind holds the output open; it is told and ended this long after the tests. */
+const LEFT_BEHIND_MS = 5_000;
+
+/** The processes of a group, as `ps` would show them; Linux only, and empty elsewhere. */
+function processesOf(group: number): string[] {
+  return globSync('/proc/[0-9]*/stat').flatMap((file) => {
+    try {
+      const stat = readFileSync(file, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(') ') + 2).split(' ');
+      const commandLine = readFileSync(file.replace(/stat$/, 'cmdline'), 'utf8').replaceAll('\0', ' ');
+      return fields[0] !== 'Z' && Number(fields[2]) === group ? [`${stat.split(' ')[0]} ${commandLine}`] : [];
+    } catch {
+      return []; // It has ended meanwhile.
+    }
+  });
+}
+
+function endGroup(group: number): void {
+  try {
+    process.kill(-group, 'SIGKILL');
+  } catch {
+    // Nothing of it is left.
+  }
+}
+
+/** Runs the tests and resolves with whether they passed, when all that they printed has been printed. */
 async function run({ name, options, files }: Run): Promise<boolean> {
   // A test that hangs is named and fails; the slowest takes half of this.
   const limit = '--test-timeout=90000';
   const child = spawn(
     process.execPath,
     ['--test', ...options, limit, '--test-reporter=./tools/brief-reporter.ts', ...files],
-    {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
+    // A group of its own: what a test leaves behind can be found by it.
+    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true },
   );
+  const group = child.pid ?? 0;
+  groups.add(group);
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const { promise, resolve } = Promise.withResolvers<number | null>();
+  const { promise, resolve } = Promise.withResolvers<number | string | null>();
+  const endsWith = (problem: string): void => {
+    const left = processesOf(group);
+    endGroup(group);
+    resolve(`${problem}:\n${left.join('\n')}`);
+  };
+  const hang = setTimeout(() => endsWith(`it did not end within ${HANG_MS / 60_000} minutes; still alive`), HANG_MS);
+  child.on('exit', () =>
+    setTimeout(() => endsWith('the tests left processes behind that hold their output'), LEFT_BEHIND_MS).unref(),
+  );
   child.on('close', resolve);
   const startedMs = performance.now();
-  const code = await promise;
+  const end = await promise;
+  clearTimeout(hang);
+  groups.delete(group);
   const seconds = Math.round((performance.now() - startedMs) / 1000);
   process.stdout.write(`==> ${name}: ${files.length} files, ${seconds} s\n${Buffer.concat(chunks).toString('utf8')}\n`);
-  return code === 0;
+  if (typeof end === 'string') process.stdout.write(`✖ ${name}: ${end}\n`);
+  return end === 0;
+}
+
+const groups = new Set<number>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const group of groups) endGroup(group);
+    process.exit(1);
+  });
 }
 
 const passed = await Promise.all(RUNS.map(run));
