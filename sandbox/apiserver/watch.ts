@@ -224,5 +224,7 @@ export function openWatch(
   };
   let nextBookmark = env.clock.setTimer(bookmarkIntervalMs, beat);
   request.signal.addEventListener('abort', end, { once: true });
+  // A client that was gone before this began tells nothing any more, and the timers would outlive the server.
+  if (request.signal.aborted) end();
   return watch.stream;
 }

@@ -97,8 +97,10 @@ function needTag(field: string, { key, value }: SaidTag, { reservedPrefixes }: C
     `use 1 to ${MAX_TAG_KEY_LENGTH} letters, digits, spaces within and _.:/=+-@.`,
   );
   const refused = [...reservedPrefixes, ...PLATFORM_PREFIXES];
+  // Who compares without case may do so by upper case, where a long s is an S and a dotless i an I.
+  const folded = key.toUpperCase().toLowerCase();
   need(
-    !refused.some((prefix) => key.toLowerCase().startsWith(prefix)),
+    !refused.some((prefix) => folded.startsWith(prefix)),
     `${field}.key`,
     key,
     `use a key that does not begin with ${refused.join(', ')}: policies trust those to come from the platform.`,

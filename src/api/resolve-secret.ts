@@ -4,6 +4,7 @@
 import { GROUP, type Cloud } from './names.ts';
 import { cut, need } from './refusal.ts';
 import type { Format, ResolvedSecret } from './resolved.ts';
+import { isRegionName } from './resolve-sts.ts';
 import { FORMAT_KEYS, PLACEHOLDER, PLACEHOLDERS } from './secret-keys.ts';
 import type { SecretSpec } from './types.gen.ts';
 
@@ -84,10 +85,27 @@ export function isObjectName(name: unknown): boolean {
 const ACTING_KEY =
   /^((LD|DYLD|NODE|JAVA|JDK|_JAVA|BASH|GIT|GCONV|SSL|OPENSSL|DOTNET|CORECLR|COR|ERL|ELIXIR|LUA|PHP|GEM|NPM|npm)_|PYTHON|RUBY|PERL)/;
 const PROXY_KEY = /(_PROXY|_proxy)$/;
-const ACTING_NAMES = ['PATH', 'HOME', 'ENV', 'IFS', 'PS4', 'SHELLOPTS', 'PROMPT_COMMAND', 'CLASSPATH'];
+/** What start scripts put unquoted onto a command line (CATALINA_OPTS, GUNICORN_CMD_ARGS), or run before it. */
+const ACTING_END = /_(OPTS?|OPTIONS|ARGS|A?FLAGS|CMD|COMMAND|PRELOAD|STARTUP|HOOKS?|WRAPPER|PAGER|EDITOR|SHELL)$/;
+/** The last two are where the C library looks names up: resolv.conf(5), hostname(7). */
+const ACTING_NAMES: readonly string[] =
+  'PATH HOME ENV IFS PS4 SHELL SHELLOPTS PROMPT_COMMAND CLASSPATH PHPRC KUBECONFIG PAGER EDITOR VISUAL BROWSER LESSOPEN LESSCLOSE MAKEFLAGS MAKEFILES GOFLAGS LOCALDOMAIN HOSTALIASES'.split(
+    ' ',
+  );
+/** Settings of servers and installers of which nearly each can name code. */
+const ACTING_TOOL = /^(UWSGI|PIP)_/;
 /** What of the clouds' own variables says who somebody is, and not where requests go. */
 const CREDENTIAL_KEY =
   /_(ACCESS_?KEY|ACCESS_KEY_ID|ACCESS_KEY_SECRET|SECRET_?KEY|SECRET_ACCESS_KEY|SESSION_TOKEN|SECURITY_TOKEN|REGION|REGION_ID|DEFAULT_REGION|CREDENTIAL_EXPIRATION)$/;
+
+/** SDKs build their hosts with the region: a text that is none sends the session token elsewhere. */
+const REGION_KEY = /_REGION(_ID)?$/;
+
+function actsInConsumer(key: string): boolean {
+  return (
+    [ACTING_KEY, ACTING_END, ACTING_TOOL, PROXY_KEY].some((pattern) => pattern.test(key)) || ACTING_NAMES.includes(key)
+  );
+}
 
 /** Never empty: a Secret of templates only could not be rendered anew without an exchange. */
 function needFormats(formats: readonly Format[], cloud: Cloud): void {
@@ -124,7 +142,7 @@ function needData(data: Readonly<Record<string, string>>, formats: readonly Form
     );
     need(!FORMAT_FILES.includes(key), field, key, 'choose another key: the formats write this one.');
     need(
-      !ACTING_KEY.test(key) && !PROXY_KEY.test(key) && !ACTING_NAMES.includes(key),
+      !actsInConsumer(key),
       field,
       key,
       'choose another key: this one acts in a program that takes the Secret as its environment.',
@@ -140,6 +158,12 @@ function needData(data: Readonly<Record<string, string>>, formats: readonly Form
       field,
       key,
       'choose another key: the format Environment writes those of this prefix.',
+    );
+    need(
+      !(ENVIRONMENT_KEY.test(key) && REGION_KEY.test(key)) || template === '{{ region }}' || isRegionName(template),
+      field,
+      template,
+      'write {{ region }} or the name of a region: hosts are built with it.',
     );
     need(
       template.length <= MAX_VALUE_LENGTH,

@@ -20,12 +20,12 @@ export interface Block {
  * @throws Refusal.
  */
 export function needRegion({ field, cloud }: Block, region: string, example: string): void {
-  need(
-    REGION.test(region) && region.length <= MAX_REGION_LENGTH,
-    `${field}.region`,
-    region,
-    `use a region of ${cloud}, such as ${example}.`,
-  );
+  need(isRegionName(region), `${field}.region`, region, `use a region of ${cloud}, such as ${example}.`);
+}
+
+/** Whether a text has the form of a region, so that it cannot break out of a file or a host that is built with it. */
+export function isRegionName(text: string): boolean {
+  return REGION.test(text) && text.length <= MAX_REGION_LENGTH;
 }
 
 /**

@@ -40,9 +40,11 @@ export function projectCredential(object: Wire): WorkloadCredential {
   };
 }
 
-/** Metadata only. */
+/** Metadata only, and of it not what holds the data once more: a Secret that was applied has them in LAST_APPLIED. */
 export function projectSecret(object: Wire): PartialObjectMetadata {
-  return { metadata: meta(object.metadata) };
+  const { annotations, ...rest } = meta(object.metadata);
+  const { [LAST_APPLIED]: _applied, ...kept } = annotations ?? {};
+  return { metadata: { ...rest, ...(annotations === undefined ? {} : { annotations: kept }) } };
 }
 
 /** Name, UID and consent. */

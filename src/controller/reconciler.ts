@@ -146,19 +146,15 @@ export class Reconciler {
 
   /** Plans, looking closer as long as the plan asks for it; undefined when the resource is gone or going. */
   async #decide(key: string, cached: Sight, options: CallOptions): Promise<Decision | undefined> {
-    const { observer, settings, clock } = this.#options;
+    const { observer } = this.#options;
     const memory = this.#memories.of(key, cached.credential.metadata.uid ?? '');
     let observed = observer.observe(cached, memory);
     try {
       let sight = await this.#unlessStale(key, cached, options);
       for (let looks = 0; sight !== undefined && looks < MAX_LOOKS; looks += 1) {
         observed = observer.observe(sight, memory);
-        const decided = plan(observed, settings, clock.now());
+        const decided = this.#plan(observed);
         if (decided.kind === 'look') {
-          const waiting = this.#waitsForLimiter(observed, decided);
-          if (waiting !== undefined) {
-            return { observed, decided: waiting };
-          }
           sight = await observer.look(sight, decided.at, options);
           continue;
         }
@@ -178,6 +174,12 @@ export class Reconciler {
     }
     const message = 'The Secret changes faster than it can be read.';
     return { observed, failure: new CredentialError('KubernetesConflict', message) };
+  }
+
+  #plan(observed: Observed): Plan {
+    const { settings, clock } = this.#options;
+    const decided = plan(observed, settings, clock.now());
+    return decided.kind === 'look' ? (this.#waitsForLimiter(observed, decided) ?? decided) : decided;
   }
 
   /** Who would have to wait for his turn at the STS anyway looks when it has come: a look is two calls. */
@@ -314,7 +316,10 @@ export class Reconciler {
     }
     const { retryAfterSeconds, disposition } = failure;
     const retryMs = disposition === 'denied' ? STATUS_DENIED_RETRY_MS : STATUS_RETRY_MS;
-    return { requeueAfterMs: retryAfterSeconds === undefined ? retryMs : retryAfterSeconds * 1000 };
+    // However long the API server wants its peace, no credential expires for the sake of a status.
+    return {
+      requeueAfterMs: Math.min(MAX_SLEEP_MS, retryAfterSeconds === undefined ? retryMs : retryAfterSeconds * 1000),
+    };
   }
 
   #tell(observed: Observed, { outcome }: Acted, events: readonly StatusEvent[]): void {

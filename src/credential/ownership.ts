@@ -56,7 +56,9 @@ export function ownership(metadata: ObjectMeta, credential: Claimant): Ownership
     // Before owner-uid: whoever adds that to a Secret that was handed over does not make the whole of it ours.
     return stillConsents(metadata, credential.name) ? unlessGoing('adopted', metadata) : 'withdrawn';
   }
-  if ((controller?.uid ?? recordedUID) === credential.uid) {
+  // Nor where a former resource took it: the other keys in it are somebody's still.
+  const ownerUID = controller?.uid ?? (adopterUID === undefined ? recordedUID : undefined);
+  if (ownerUID === credential.uid) {
     return unlessGoing('ours', metadata);
   }
   if (controller === undefined && isHandedOver(metadata, credential.name)) {

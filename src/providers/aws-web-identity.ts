@@ -1,6 +1,6 @@
 // Promises: AssumeRoleWithWebIdentity in AWS's Query protocol, by the SDK's own schema, serializer and parser, without the
 // middleware around them: that call is neither signed nor retried, its endpoint is judged by us, and its middleware costs
-// three times what the protocol does. The same bytes as the SDK's command: the contract test compares them. May not
+// three times what the protocol does. The same bytes as the SDK's command: test/contract/aws-requests.test.ts compares them. May not
 // send anything.
 import {
   AssumeRoleWithWebIdentity$,

@@ -30,7 +30,19 @@ export function cloudMessage(text: unknown, token: string): string {
     .replace(/"/g, "'")
     .replace(/ {2,}/g, ' ')
     .trim();
-  return clean.length > MAX_MESSAGE_LENGTH ? `${clean.slice(0, MAX_MESSAGE_LENGTH - 3)}...` : clean;
+  const short = clean.length > MAX_MESSAGE_LENGTH ? `${clean.slice(0, MAX_MESSAGE_LENGTH - 3)}...` : clean;
+  return hasPieceOf(bare(token), bare(short)) ? REMOVED : short;
+}
+
+/**
+ * What is left of a text however it was written: in another case (as a host's name is), percent-encoded, with escapes or spaces
+ * in it.
+ */
+function bare(text: string): string {
+  return text
+    .replace(/%([0-9A-Fa-f]{2})/g, (_whole, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+    .replace(/[^A-Za-z0-9]/g, '')
+    .toLowerCase();
 }
 
 /** A cloud's error code; undefined for what is no code, such as a page of HTML. */

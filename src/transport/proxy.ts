@@ -132,7 +132,8 @@ export class NoProxy {
     for (const item of text.split(/[\s,]+/)) {
       const rule = item === '' ? undefined : toRule(item.toLowerCase());
       if (rule !== undefined) rules.push(rule);
-      else if (item !== '') unreadable.push(item);
+      // What was meant as a proxy's URL may have a password in front of its host.
+      else if (item !== '') unreadable.push(item.replace(/^.*@/, '***@'));
     }
     this.#rules = rules;
     this.unreadable = unreadable;

@@ -108,16 +108,18 @@ function refusal(status: number, { proxy, target }: TunnelOptions): TransportErr
 function noTunnel(error: unknown, { proxy, target }: TunnelOptions): TransportError {
   const code = ownCode(error);
   const what = {
-    connect: 'could not be reached',
+    connect: code === 'ENOTFOUND' ? 'has a name that no host has' : 'could not be reached',
     timeout: 'did not answer in time',
     reset: 'closed the connection before it answered',
     tls: 'could not be reached',
     protocol: 'gave no answer that is valid HTTP/1.1',
     'too-large': 'answered too much',
   }[kindOf(code)];
+  // By its bare code, a proxy without an address would be told as a region that does not exist.
+  const told = code === 'ENOTFOUND' ? 'PROXY_ENOTFOUND' : code;
   return new TransportError(
     'connect',
-    code,
+    told,
     `${hostAndPort(target)}: the proxy ${proxy.hostAndPort} ${what} (${code})`,
   );
 }

@@ -26,7 +26,7 @@ function keyOf(files: readonly string[]): string {
 
 const CURES: Readonly<Record<string, string>> = {
   go: 'Go 1.26 or newer (https://go.dev/dl)',
-  python3: 'Python 3.9 or newer with pip',
+  python3: 'Python 3.11 or newer with pip',
   mvn: 'Maven 3.8 or newer (https://maven.apache.org)',
   javac: 'a JDK, 17 or newer (https://adoptium.net)',
 };
@@ -66,7 +66,16 @@ async function once(name: string, make: (partial: string) => Promise<void>): Pro
 
 /** The directory with the SDKs of PyPI, for PYTHONPATH; its `bin` has the AWS CLI. */
 export async function pythonPackages(): Promise<string> {
-  const pip = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--requirement', PYTHON_REQUIREMENTS];
+  const pip = [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--no-deps',
+    '--require-hashes',
+    '--requirement',
+    PYTHON_REQUIREMENTS,
+  ];
   return once(`python-${keyOf([PYTHON_REQUIREMENTS])}`, async (partial) => {
     await mkdir(partial, { recursive: true });
     await run('python3', [...pip, '--target', partial], PROGRAMS);

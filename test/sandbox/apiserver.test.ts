@@ -376,6 +376,16 @@ describe('the API server', () => {
     );
   });
 
+  test('a watch whose client was gone before it began sets no timer', async () => {
+    const gone = new AbortController();
+    gone.abort();
+    const before = clock.waiters();
+    const headers = { authorization: 'Bearer admin' };
+    const target = `${SECRETS}?watch=1&timeoutSeconds=600`;
+    await server.handle({ method: 'GET', target, headers, body: new Uint8Array(), signal: gone.signal });
+    assert.equal(clock.waiters(), before);
+  });
+
   test('a watch from before the kept history gets one ERROR event 410 and ends', async () => {
     await call('POST', CONFIGMAPS, { metadata: { name: 'c' } });
     for (let i = 0; i < 60; i += 1) await call('PATCH', `${CONFIGMAPS}/c`, { data: { i: String(i) } }, MERGE);

@@ -6,6 +6,8 @@ import { systemClock } from '../../src/runtime/clock.ts';
 interface PendingTimer {
   readonly dueMs: number;
   readonly callback: () => void;
+  /** Where it was set; read only when it was left behind. */
+  readonly origin: Error;
 }
 
 /** The longest step of skip(): deadlines of what is in flight must not pass before its answer is read. */
@@ -35,7 +37,7 @@ export class ElasticClock implements Clock {
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {
-    const timer = { dueMs: this.monotonicMs() + Math.max(0, delayMs), callback };
+    const timer = { dueMs: this.monotonicMs() + Math.max(0, delayMs), callback, origin: new Error('set') };
     this.#pending.add(timer);
     this.#arm();
     return {
@@ -48,6 +50,13 @@ export class ElasticClock implements Clock {
   /** Timers that wait: none is left when everything that took this clock has ended. */
   get pendingCount(): number {
     return this.#pending.size;
+  }
+
+  /** Where the timers that wait were set: a program that has ended holds none, since each would keep its process alive. */
+  get pendingOrigins(): string[] {
+    return [...this.#pending].map(
+      ({ dueMs, origin }) => `in ${Math.round(dueMs - this.monotonicMs())} ms, ${origin.stack ?? ''}`,
+    );
   }
 
   /** Moves both clocks forward by `ms` milliseconds, in steps; real time that passes meanwhile counts. */

@@ -27,7 +27,7 @@ const SYSTEM_NAMESPACE = 'wc-system';
 const USER = `system:serviceaccount:${SYSTEM_NAMESPACE}:operator`;
 const CREDENTIALS = 'workloadcredentials.io/workloadcredentials';
 const API_ROOT = '/apis/workloadcredentials.io/v1alpha1';
-const WAIT_MS = 10_000;
+const WAIT_MS = 30_000;
 /** A private endpoint has an audience of its own. */
 const AUDIENCE = 'sts.sandbox.example';
 
@@ -209,6 +209,11 @@ export class OperatorBed {
     this.sandbox.apiServer.faults.clear();
     await Promise.all(this.running.map((running) => running.stop().catch(() => undefined)));
     await this.sandbox.stop();
+    await waitFor('no timer is left', () => this.clock.pendingCount === 0, { timeoutMs: WAIT_MS, everyMs: 10 }).catch(
+      () => {
+        throw new Error(`timers were left behind: ${this.clock.pendingOrigins.join('\n')}`);
+      },
+    );
   }
 
   /** A namespace of its own, with a ServiceAccount that consents and a role that trusts it. */

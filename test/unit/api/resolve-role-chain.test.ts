@@ -67,6 +67,8 @@ for (const key of [
   'Kubernetes-namespace',
   'KUBERNETES-',
   '\u212aubernetes-namespace',
+  'kubernete\u017f-service-account',
+  'workloadcredent\u0131als-name',
   'eks-cluster-arn',
   'workloadcredentials-x',
   'aws:PrincipalArn',

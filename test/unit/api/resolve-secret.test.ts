@@ -113,7 +113,7 @@ for (const [cloud, block] of Object.entries(CLOUDS)) {
   test(`no variable of the format Environment can be a key beside it, and each can without it: ${cloud}`, () => {
     for (const { Environment } of Object.values(FORMAT_KEYS)) {
       for (const key of Environment) {
-        const data = { [key]: '{{ accessKeyId }}' };
+        const data = { [key]: key.includes('_REGION') ? '{{ region }}' : '{{ accessKeyId }}' };
         assert.match(
           refusalOf({ ...block, ...secret({ formats: ['Environment'], data }) }),
           /format Environment writes/,
@@ -136,8 +136,19 @@ test('a static file is of AWS and Volcengine only, which the message says', () =
 });
 
 test("AWS's names of keys, tokens and regions are free where the format Environment does not write them", () => {
-  for (const key of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_DEFAULT_REGION']) {
+  for (const key of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']) {
     assert.equal(aResolved(secret({ data: { [key]: 'x' } })).secret.data[key], 'x');
+  }
+});
+
+test('a region variable holds a region, since SDKs build the host with it that gets the session token', () => {
+  for (const key of ['AWS_REGION', 'AWS_DEFAULT_REGION', 'ALIBABA_CLOUD_REGION_ID', 'VOLCENGINE_REGION']) {
+    for (const region of ['{{ region }}', 'eu-west-1']) {
+      assert.equal(aResolved(secret({ data: { [key]: region } })).secret.data[key], region);
+    }
+    for (const region of ['x@evil.example/#', 'evil.example/', '{{ region }}.evil.example', 'eu-west-1\n', '', 'x']) {
+      assert.match(refusalOf(secret({ data: { [key]: region } })), /hosts are built with it/);
+    }
   }
 });
 
@@ -149,6 +160,16 @@ test('a key that acts in a program, or sends it elsewhere, is refused whatever t
     'CORECLR_PROFILER_PATH',
     'ERL_AFLAGS',
     'LUA_INIT',
+    'CATALINA_OPTS',
+    'GUNICORN_CMD_ARGS',
+    'MAVEN_OPTS',
+    'UWSGI_EXEC_PRE_APP',
+    'PIP_INDEX_URL',
+    'LESSOPEN',
+    'PAGER',
+    'GOFLAGS',
+    'HOSTALIASES',
+    'RES_OPTIONS',
     'OPENSSL_CONF',
     'PYTHONPATH',
     'PATH',

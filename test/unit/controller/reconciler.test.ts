@@ -191,6 +191,15 @@ describe('a status that may not be written', () => {
     });
     assert.ok(((await reconcile()) ?? 0) >= 30 * SECOND);
   });
+
+  test('does not keep the key away for as long as an answer asks for, which may be beyond the credential', async () => {
+    const { api, reconcile } = bench();
+    api.credential = aCredential();
+    api.next(STATUS, 'before', () => {
+      throw kubeError(429, STATUS, 24 * 60 * 60);
+    });
+    assert.equal(await reconcile(), 10 * MINUTE);
+  });
 });
 
 describe('a credential whose write had no answer, but was made', () => {

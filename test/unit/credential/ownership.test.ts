@@ -95,6 +95,16 @@ const table: readonly (readonly [string, ObjectMeta, Ownership])[] = [
   ['consent, taken by us, being deleted', { ...ADOPTED, ...going }, 'collecting'],
   ['consent, taken by us, and a controller', { ...ADOPTED, ownerReferences: foreignController }, 'foreign'],
   ['consent, taken by us, and a forged owner-uid', note({ 'adopter-uid': UID, 'owner-uid': UID }), 'adopted'],
+  [
+    'consent, taken by a former resource, and a forged owner-uid',
+    note({ 'adopter-uid': FORMER_UID, 'owner-uid': UID }),
+    'offered',
+  ],
+  [
+    'consent taken back from a former resource, and a forged owner-uid',
+    note({ 'adopter-uid': FORMER_UID, 'owner-uid': UID, adopt: undefined }),
+    'foreign',
+  ],
   ['consent taken back', note({ 'adopter-uid': UID, adopt: undefined }), 'withdrawn'],
   ['consent given to another', note({ 'adopter-uid': UID, adopt: 'other' }), 'withdrawn'],
   [

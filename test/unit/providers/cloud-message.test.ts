@@ -60,6 +60,20 @@ test('property: no 16 characters of the token survive, whatever stands around th
   );
 });
 
+test('a message that repeats a secret in another case, encoding or spacing is not told', () => {
+  const key = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
+  for (const [secret, disguised] of [
+    [TOKEN, TOKEN.toLowerCase()],
+    [key, key.toLowerCase().replaceAll('/', '-')],
+    [key, encodeURIComponent(key)],
+    [key, key.replaceAll('/', '\\/').toUpperCase()],
+    [key, key.split('').join(' ')],
+    [key, `${key.slice(0, 15)} ${key.slice(15, 30)} ${key.slice(30)}`],
+  ] as const) {
+    assert.equal(cloudMessage(`seen: ${disguised}`, secret), '[removed]', disguised);
+  }
+});
+
 test('property: a message is one line of printable characters and at most 300 long', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 6000 }), (text) => {

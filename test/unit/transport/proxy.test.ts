@@ -138,6 +138,10 @@ describe('NO_PROXY', () => {
   }
 });
 
+test('an item that is a URL with a password is named without it', () => {
+  assert.deepEqual(new NoProxy('http://user:hunter2@proxy.example:3128').unreadable, ['***@proxy.example:3128']);
+});
+
 describe('the route', () => {
   const proxy = good('http://proxy.example:3128');
 

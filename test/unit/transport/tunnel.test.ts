@@ -352,6 +352,16 @@ describe('a transport through a proxy', { timeout: 60_000 }, () => {
     await assert.rejects(through(proxy).send(get(ORIGIN)), gone);
   });
 
+  it('tells a proxy whose name no host has by a code of its own, so that nobody takes it for the region', async () => {
+    // A label that is too long for the DNS: nobody has to be asked.
+    const url = new URL(`http://${'p'.repeat(64)}.invalid:3128`);
+    await assert.rejects(through({ url }).send(get(ORIGIN)), {
+      kind: 'connect',
+      code: 'PROXY_ENOTFOUND',
+      message: /the proxy p+\.invalid:3128 has a name that no host has/,
+    });
+  });
+
   it('ends with the signal while the proxy hangs, and leaves no connection when it is closed', async () => {
     const proxy = await proxyTo(undefined, { decide: () => 'hang' });
     const transport = through(proxy, { timeoutMs: 300 });
