@@ -44,8 +44,18 @@ interface Window {
 
 const children: ChildProcess[] = [];
 
-function forkChild(file: string): ChildProcess {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+/** Node's options in the image's ENTRYPOINT: the operator runs as it is shipped, and the script runs with the same. */
+const IMAGE_OPTIONS = [
+  ...(/^ENTRYPOINT .*$/m.exec(readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8'))?.[0] ?? '').matchAll(
+    /"(--[^"]+)"/g,
+  ),
+].map(([, option = '']) => option);
+
+function forkChild(file: string, execArgv: readonly string[] = []): ChildProcess {
+  const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    execArgv: [...execArgv],
+  });
   children.push(child);
   return child;
 }
@@ -86,6 +96,7 @@ async function startOperator(directory: string, ready: ServersReady): Promise<Ch
   };
   await writeFile(kubeconfig, JSON.stringify(config), { mode: 0o600 });
   const args = [
+    ...IMAGE_OPTIONS,
     ...values['node-option'],
     values.main,
     `--kubeconfig=${kubeconfig}`,
@@ -95,6 +106,8 @@ async function startOperator(directory: string, ready: ServersReady): Promise<Ch
     `--sts-endpoint=AWS=${ready.stsURL}=${AUDIENCE}`,
     '--sts-requests-per-second=250',
     '--sts-burst=50',
+    // The benchmark asks for refreshes round after round; the usual distance between those is a minute.
+    '--min-refresh-interval-seconds=1',
   ];
   const log = openSync(join(directory, 'operator.log'), 'a');
   const child = spawn(process.execPath, args, { stdio: ['ignore', log, 'inherit'], env: {} });
@@ -203,7 +216,7 @@ async function measure(directory: string): Promise<number> {
   if (!credentials || !rounds || !durationMs) throw new Error('--credentials, --rounds and --seconds are numbers');
   const servers = forkChild('./servers.ts');
   const ready = await ask<ServersReady>(servers, { ask: 'start', credentials });
-  const script = forkChild('./script.ts');
+  const script = forkChild('./script.ts', IMAGE_OPTIONS);
   await ask(script, { ask: 'start', ready });
   const operator = await startOperator(directory, ready);
   const pid = operator.pid ?? 0;
@@ -228,6 +241,7 @@ async function measure(directory: string): Promise<number> {
   const [cpu] = cpus();
   const memoryGB = Math.round(totalmem() / 2 ** 30);
   console.log(`machine: ${cpus().length} x ${cpu?.model.trim()}, ${memoryGB} GB, Node ${process.version}`);
+  console.log(`operator and script with ${IMAGE_OPTIONS.join(' ') || 'no options'}`);
   console.log(`${credentials} credentials, sessions of ${SESSION_SECONDS} s; warm-up ${warmUp.refreshes} refreshes\n`);
   console.log('CPU of the client per refresh (by round)');
   console.log(line('operator', windows.operator));

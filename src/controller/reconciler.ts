@@ -19,6 +19,7 @@ import type { ReconcileResult } from '../runtime/controller.ts';
 import type { Log } from '../runtime/log.ts';
 import { type Acted, Actor } from './actor.ts';
 import type { Exchanger } from './exchanger.ts';
+import { EarlyNews, type News } from './early-news.ts';
 import { toCredentialError } from './failures.ts';
 import { splitKey } from './mappers.ts';
 import { KeyMemories } from './memories.ts';
@@ -66,6 +67,7 @@ export class Reconciler {
   readonly #memories = new KeyMemories();
   /** Keys with news that wait until the caches have seen our last write. */
   readonly #deferred = new Set<string>();
+  readonly #early = new EarlyNews();
   readonly #actor: Actor;
 
   constructor(options: ReconcilerOptions) {
@@ -93,6 +95,21 @@ export class Reconciler {
    * @throws only what nobody foresaw, the loss of the Lease, or the signal's reason.
    */
   async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
+    this.#early.begin(key);
+    let kept: readonly News[] = [];
+    let result: ReconcileResult;
+    try {
+      result = await this.#reconcile(key, signal);
+    } finally {
+      // After an error the queue comes back to the key anyway.
+      kept = this.#early.end(key);
+    }
+    const { marks } = this.#options;
+    const isNews = kept.some(({ type, at, resourceVersion }) => !marks.takeEcho(type, at, resourceVersion));
+    return isNews ? { requeueAfterMs: 0 } : result;
+  }
+
+  async #reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
     const cached = this.#options.observer.cached(key);
     if (cached === undefined) {
       this.#memories.forget(key);
@@ -116,12 +133,14 @@ export class Reconciler {
   }
 
   /**
-   * Whether an event is our own last write come back, and `key` need not be looked at for it: what follows from the write
-   * was known when it was made.
+   * Whether `key` need not be woken for an event: it is our own last write come back, from which nothing follows that was
+   * not known when it was made; or the key is being worked on, and the end of that will tell.
    */
   isEcho(type: typeof PLURAL | 'secrets', key: string, { metadata }: { readonly metadata: ObjectMeta }): boolean {
     const at = `${metadata.namespace ?? ''}/${metadata.name}`;
-    return this.#options.marks.takeEcho(type, at, metadata.resourceVersion) && !this.#deferred.has(key);
+    const { resourceVersion } = metadata;
+    const isOurs = this.#options.marks.takeEcho(type, at, resourceVersion);
+    return isOurs ? !this.#deferred.has(key) : this.#early.keep(key, { type, at, resourceVersion });
   }
 
   /** Read your writes: until the caches have seen what we wrote last, there is nothing to decide on. */

@@ -15,7 +15,6 @@ import type { Cloud, ConditionType } from '../api/names.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
 import type { Assessment } from './assessment.ts';
 import { type CredentialError, ERRORS, type ErrorCode } from './errors.ts';
-import { canonicalJSON, type JSONValue } from './hashes.ts';
 import { failureTimeMs, formatTime, parseTime } from './record.ts';
 
 /** What a reconcile came to. */
@@ -371,13 +370,24 @@ export function statusDifference(
   return Object.keys(difference).length === 0 ? undefined : difference;
 }
 
-/** The API server sorts members in its own way: only the meaning counts. */
+/** The API server sorts members in its own way, and leaves out those that are undefined: only the meaning counts. */
 function sameJSON(a: unknown, b: unknown): boolean {
-  if (a === b || (a !== undefined && JSON.stringify(a) === JSON.stringify(b))) {
+  if (a === b) {
     return true;
   }
-  const text = (value: unknown): string => (value === undefined ? '' : canonicalJSON(value as JSONValue));
-  return text(a) === text(b);
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
+    return false;
+  }
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return (
+      Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, at) => sameJSON(item, b[at]))
+    );
+  }
+  const [one, other] = [a as Readonly<Record<string, unknown>>, b as Readonly<Record<string, unknown>>];
+  return (
+    Object.keys(one).every((key) => sameJSON(one[key], other[key])) &&
+    Object.keys(other).every((key) => one[key] !== undefined || other[key] === undefined)
+  );
 }
 
 /** Inside an object, a merge patch keeps members that it does not name: those that are gone are named. */

@@ -17,6 +17,10 @@ interface Bounds {
   readonly atMonotonicMs: number;
 }
 
+function mayBeZero({ lowMs, highMs }: Bounds): boolean {
+  return lowMs <= 0 && highMs >= 0;
+}
+
 /** A Clock that follows the API server's. */
 export class ServerClock implements Clock {
   readonly #base: Clock;
@@ -50,8 +54,10 @@ export class ServerClock implements Clock {
 
   /** What is added to the local clock: 0 while that may be right, else the smallest correction that may be right. */
   offsetMs(): number {
+    // Asked some thirty times for each refresh; and what may be right does not become wrong by drift.
+    if (this.#bounds === undefined || mayBeZero(this.#bounds)) return 0;
     const bounds = this.#widened();
-    if (bounds === undefined || (bounds.lowMs <= 0 && bounds.highMs >= 0)) return 0;
+    if (bounds === undefined || mayBeZero(bounds)) return 0;
     return bounds.lowMs > 0 ? bounds.lowMs : bounds.highMs;
   }
 

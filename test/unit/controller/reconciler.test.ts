@@ -145,6 +145,36 @@ describe('a Secret whose labels another controller keeps taking away', () => {
   });
 });
 
+describe('the watch tells of our own writes before their answers are there', () => {
+  const tellWhile = async (resourceVersion: (api: FakeKubeApi) => string | undefined): Promise<number | undefined> => {
+    const { api, reconciler, reconcile } = bench();
+    api.credential = aCredential();
+    const working = reconcile();
+    // The status is written last; by then the Secret's answer is there, and the status' is not.
+    let told = false;
+    while (!told && !api.log.includes(STATUS)) {
+      await Promise.resolve();
+      const { secret } = api;
+      if (secret !== undefined) {
+        const metadata = { ...secret.metadata, resourceVersion: resourceVersion(api) ?? '' };
+        assert.equal(reconciler.isEcho('secrets', KEY, { metadata }), true, 'nobody is woken meanwhile');
+        told = true;
+      }
+    }
+    assert.ok(told);
+    return await working;
+  };
+
+  test('and the key is not worked on again for it', async () => {
+    const afterMs = await tellWhile(({ secret }) => secret?.metadata.resourceVersion);
+    assert.ok(afterMs !== undefined && afterMs > SECOND, `again after ${afterMs} ms`);
+  });
+
+  test("and somebody else's change among them is looked at at once", async () => {
+    assert.equal(await tellWhile(() => '777777'), 0);
+  });
+});
+
 describe('a resource without a Secret, while the endpoint has no room', () => {
   test('waits for its turn with one status and no look, and looks when it has come', async () => {
     const { api, clock, reconcile, limit, exchanges } = bench();
