@@ -73,3 +73,10 @@ export type StateReason = keyof typeof STATE_REASONS;
 
 /** The clouds, as status.cloud and metrics name them. */
 export type Cloud = 'AWS' | 'AlibabaCloud' | 'Volcengine';
+
+/** The field of the resource that each cloud is asked for in: what messages point at. */
+export const SPEC_FIELD: Readonly<Record<Cloud, string>> = {
+  AWS: 'spec.aws',
+  AlibabaCloud: 'spec.alibabaCloud',
+  Volcengine: 'spec.volcengine',
+};

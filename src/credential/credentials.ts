@@ -53,6 +53,9 @@ export interface Credential {
   readonly requestID: string | undefined;
 }
 
+/** Of a credential, what signs a request. */
+export type SigningKeys = Pick<Credential, 'accessKeyID' | 'secretAccessKey' | 'sessionToken'>;
+
 /** Longest part accepted, in characters: STS tokens are a few kilobytes, and a Secret holds 1 MiB in all. */
 const MAX_PART_LENGTH = 16_384;
 /** An answer's Date further than this from our clock is not believed (the shorter reading counts). */

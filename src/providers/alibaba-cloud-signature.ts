@@ -1,7 +1,7 @@
 // Promises: Alibaba Cloud's signature version 3 (ACS3-HMAC-SHA256) of one request, with the keys, the time and the nonce that
 // are given. Pure. The vendor's own signer is the judge of it in a test.
 // https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature
-import type { Credential } from '../credential/credentials.ts';
+import type { SigningKeys } from '../credential/credentials.ts';
 import { formatTime } from '../credential/record.ts';
 import {
   encodeParameters,
@@ -12,9 +12,6 @@ import {
   type SignableRequest,
   signedHeaders,
 } from './canonical-request.ts';
-
-/** Whose keys sign. */
-export type SigningKeys = Pick<Credential, 'accessKeyID' | 'secretAccessKey' | 'sessionToken'>;
 
 /** What is signed. */
 export interface ACS3Input {

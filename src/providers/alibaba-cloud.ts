@@ -11,9 +11,10 @@ import { classifyAlibabaCloud, readAlibabaCloudWait } from './alibaba-cloud-erro
 import { signACS3 } from './alibaba-cloud-signature.ts';
 import { encodeParameters, type Parameters } from './canonical-request.ts';
 import { alibabaCloudEndpoint } from './endpoints.ts';
-import { fieldsOf, grantedBy, readJSONObject, withRequestID } from './json-answer.ts';
-import type { ExchangeRequest, Provider } from './provider.ts';
-import { type HopStep, type Step, walkChain } from './role-chain.ts';
+import { fieldsOf, readJSONObject, withRequestID } from './json-answer.ts';
+import { grantedBy } from './granted.ts';
+import type { Provider } from './provider.ts';
+import { chainProvider, type CloudCalls, type HopStep, type Job, secretOf, type Step } from './role-chain.ts';
 import { type ProviderOptions, runCall, sendRequest, type STSAnswer, type STSRequest } from './sts-call.ts';
 import { refusal, type STSCall, unusable } from './sts-failures.ts';
 
@@ -28,43 +29,23 @@ const FORM = 'application/x-www-form-urlencoded';
 /** The body has the request id too. */
 const REQUEST_ID_HEADERS = ['x-acs-request-id'];
 
-/** One exchange. */
-interface Job {
-  readonly request: ExchangeRequest<ResolvedAlibabaCloud>;
-  readonly url: URL;
-  readonly signal: AbortSignal;
-}
-
-class AlibabaCloudProvider implements Provider<ResolvedAlibabaCloud> {
+class AlibabaCloudCalls implements CloudCalls<ResolvedAlibabaCloud> {
   readonly cloud = 'AlibabaCloud';
   readonly #options: AlibabaCloudOptions;
-  /** A resolved exchange never changes, nor does the policy: what was judged once stays so. */
-  readonly #endpoints = new WeakMap<ResolvedAlibabaCloud, URL>();
 
   constructor(options: AlibabaCloudOptions) {
     this.#options = options;
   }
 
   endpoint(exchange: ResolvedAlibabaCloud): URL {
-    const url = this.#endpoints.get(exchange) ?? alibabaCloudEndpoint(exchange, this.#options.policy);
-    this.#endpoints.set(exchange, url);
-    return url;
-  }
-
-  async exchange(request: ExchangeRequest<ResolvedAlibabaCloud>, signal: AbortSignal): Promise<ExchangeAnswer> {
-    const job: Job = { request, url: this.endpoint(request.exchange), signal };
-    const calls = {
-      exchangeToken: (step: Step) => this.#exchangeToken(job, step),
-      assumeRole: (step: HopStep) => this.#assumeRole(job, step),
-    };
-    return await walkChain(request, calls, () => this.#options.clock.now());
+    return alibabaCloudEndpoint(exchange, this.#options.policy);
   }
 
   /**
    * Unsigned. The parameters are in the body of a form, where the token belongs; what is in the URL says nothing. So do
    * Alibaba Cloud's own credential tools (credentials-go providers/oidc.go); the SDK's client does not.
    */
-  #exchangeToken({ request, url, signal }: Job, step: Step): Promise<ExchangeAnswer> {
+  exchangeToken({ request, url, signal }: Job<ResolvedAlibabaCloud>, step: Step): Promise<ExchangeAnswer> {
     const { exchange, token } = request;
     const call: STSCall = { cloud: this.cloud, role: step.role, url, secret: token };
     const input = new AssumeRoleWithOIDCRequest({
@@ -90,11 +71,10 @@ class AlibabaCloudProvider implements Provider<ResolvedAlibabaCloud> {
   }
 
   /** Signed by the hop before. The parameters are in the query, as the SDK's client has them; none of them is secret. */
-  #assumeRole({ request, url, signal }: Job, step: HopStep): Promise<ExchangeAnswer> {
+  assumeRole({ request, url, signal }: Job<ResolvedAlibabaCloud>, step: HopStep): Promise<ExchangeAnswer> {
     const { caller, hop } = step;
     const { clock, random } = this.#options;
-    const secret = `${caller.secretAccessKey.reveal()} ${caller.sessionToken.reveal()}`;
-    const call: STSCall = { cloud: this.cloud, role: step.role, url, secret };
+    const call: STSCall = { cloud: this.cloud, role: step.role, url, secret: secretOf(caller) };
     const input = new AssumeRoleRequest({
       ...sessionInput(request.exchange, step),
       ...(hop.externalID === undefined ? {} : { externalId: hop.externalID }),
@@ -135,7 +115,7 @@ type WireRequest = Required<Pick<STSRequest, 'path' | 'headers' | 'body'>>;
 
 /** Alibaba Cloud STS as a Provider. */
 export function alibabaCloudProvider(options: AlibabaCloudOptions): Provider<ResolvedAlibabaCloud> {
-  return new AlibabaCloudProvider(options);
+  return chainProvider(new AlibabaCloudCalls(options), () => options.clock.now());
 }
 
 /** What both operations take. A session policy narrows what is delivered, so it goes with the last step. */

@@ -9,15 +9,15 @@ import {
   type STSClientConfig,
 } from '@aws-sdk/client-sts';
 import type { ResolvedAWS, SessionTag } from '../api/resolved.ts';
-import type { ExchangeAnswer } from '../credential/credentials.ts';
+import type { ExchangeAnswer, SigningKeys } from '../credential/credentials.ts';
 import { CredentialError } from '../credential/errors.ts';
 import { TransportError } from '../transport/transport.ts';
 import { classifyAWS } from './aws-errors.ts';
 import { WebIdentityProtocol } from './aws-web-identity.ts';
-import { cloudName, hasPieceOf } from './cloud-message.ts';
 import { assertAllowed, awsEndpoint, type EndpointPolicy } from './endpoints.ts';
-import type { ExchangeRequest, Provider } from './provider.ts';
-import { type HopStep, type Step, walkChain } from './role-chain.ts';
+import { grantedBy } from './granted.ts';
+import type { Provider } from './provider.ts';
+import { chainProvider, type CloudCalls, type HopStep, type Job, secretOf, type Step } from './role-chain.ts';
 import { type ProviderOptions, runCall, sendRequest, type STSAnswer, type STSRequest } from './sts-call.ts';
 import { internalFailure, refusal, type STSCall, unusable } from './sts-failures.ts';
 
@@ -63,37 +63,20 @@ interface SDKRequest {
 /** The fields of an answer that both operations have. */
 type Granted = Pick<AssumeRoleWithWebIdentityCommandOutput, 'Credentials' | 'AssumedRoleUser'>;
 
-class AWSProvider implements Provider<ResolvedAWS> {
+class AWSCalls implements CloudCalls<ResolvedAWS> {
   readonly cloud = 'AWS';
   readonly #options: ProviderOptions;
   readonly #protocol = new WebIdentityProtocol();
-  /** A resolved exchange never changes, nor does the policy: what was judged once stays so. */
-  readonly #endpoints = new WeakMap<ResolvedAWS, URL>();
 
   constructor(options: ProviderOptions) {
     this.#options = options;
   }
 
   endpoint(exchange: ResolvedAWS): URL {
-    const known = this.#endpoints.get(exchange);
-    if (known !== undefined) {
-      return known;
-    }
-    const url = awsEndpoint(exchange, this.#options.policy);
-    this.#endpoints.set(exchange, url);
-    return url;
+    return awsEndpoint(exchange, this.#options.policy);
   }
 
-  async exchange(request: ExchangeRequest<ResolvedAWS>, signal: AbortSignal): Promise<ExchangeAnswer> {
-    const url = this.endpoint(request.exchange);
-    const calls = {
-      exchangeToken: (step: Step) => this.#exchangeToken({ request, url, signal }, step),
-      assumeRole: (step: HopStep) => this.#assumeRole({ request, url, signal }, step),
-    };
-    return await walkChain(request, calls, () => this.#options.clock.now());
-  }
-
-  #exchangeToken({ request, url, signal }: Job, step: Step): Promise<ExchangeAnswer> {
+  exchangeToken({ request, url, signal }: Job<ResolvedAWS>, step: Step): Promise<ExchangeAnswer> {
     const { exchange, token } = request;
     const call: STSCall = { cloud: 'AWS', role: step.role, url, secret: token };
     const input = { ...sessionInput(exchange, step), WebIdentityToken: token };
@@ -111,18 +94,12 @@ class AWSProvider implements Provider<ResolvedAWS> {
   }
 
   /** An SDK client of its own: it holds this hop's keys, and goes with the call. */
-  #assumeRole({ request, url, signal }: Job, step: HopStep): Promise<ExchangeAnswer> {
+  assumeRole({ request, url, signal }: Job<ResolvedAWS>, step: HopStep): Promise<ExchangeAnswer> {
     const { exchange } = request;
-    const credentials = {
-      accessKeyId: step.caller.accessKeyID,
-      secretAccessKey: step.caller.secretAccessKey.reveal(),
-      sessionToken: step.caller.sessionToken.reveal(),
-    };
-    const secret = `${credentials.secretAccessKey} ${credentials.sessionToken}`;
-    const call: STSCall = { cloud: 'AWS', role: step.role, url, secret };
+    const call: STSCall = { cloud: 'AWS', role: step.role, url, secret: secretOf(step.caller) };
     return runCall(this.#options, call, signal, async (limit) => {
       const attempt: Attempt = { call, signal: limit };
-      const client = this.#signingClient(exchange.region, credentials, attempt);
+      const client = this.#signingClient(exchange.region, step.caller, attempt);
       try {
         const input = { ...sessionInput(exchange, step), ...hopInput(step) };
         return toAnswer(await client.send(new AssumeRoleCommand(input)), attempt);
@@ -132,10 +109,14 @@ class AWSProvider implements Provider<ResolvedAWS> {
     });
   }
 
-  #signingClient(region: string, credentials: SigningKeys, attempt: Attempt): STSClient {
+  #signingClient(region: string, caller: SigningKeys, attempt: Attempt): STSClient {
     const client = new STSClient({
       ...clientConfig(region, attempt.call.url),
-      credentials,
+      credentials: {
+        accessKeyId: caller.accessKeyID,
+        secretAccessKey: caller.secretAccessKey.reveal(),
+        sessionToken: caller.sessionToken.reveal(),
+      },
       systemClockOffset: this.#options.clockOffsetMs?.() ?? 0,
     });
     for (const name of UNWANTED_MIDDLEWARE) {
@@ -165,21 +146,9 @@ class AWSProvider implements Provider<ResolvedAWS> {
   }
 }
 
-interface SigningKeys {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken: string;
-}
-
-interface Job {
-  readonly request: ExchangeRequest<ResolvedAWS>;
-  readonly url: URL;
-  readonly signal: AbortSignal;
-}
-
 /** AWS STS as a Provider. */
 export function awsProvider(options: ProviderOptions): Provider<ResolvedAWS> {
-  return new AWSProvider(options);
+  return chainProvider(new AWSCalls(options), () => options.clock.now());
 }
 
 /**
@@ -266,32 +235,18 @@ function wireRequest(request: SDKRequest): STSRequest {
   return { method: 'POST', headers, body, requestIDHeaders: REQUEST_ID_HEADERS };
 }
 
-function toAnswer(output: Granted, attempt: Attempt): ExchangeAnswer {
-  const { call, head } = attempt;
-  const credentials = output.Credentials;
-  if (credentials === undefined || head === undefined) {
-    throw unusable(call, head ?? NO_HEAD, 'there are no credentials in it');
+function toAnswer({ Credentials, AssumedRoleUser }: Granted, { call, head }: Attempt): ExchangeAnswer {
+  if (head === undefined) {
+    throw new Error(INSIDE_SDK);
   }
-  if (hasPieceOf(call.secret, credentials.AccessKeyId ?? '')) {
-    throw unusable(call, head, 'its access key id repeats the token');
-  }
-  return {
-    accessKeyID: credentials.AccessKeyId,
-    secretAccessKey: credentials.SecretAccessKey,
-    sessionToken: credentials.SessionToken,
-    expiration: credentials.Expiration,
-    answerDateMs: head.dateMs,
-    identity: cloudName(output.AssumedRoleUser?.Arn, call.secret),
-    requestID: head.requestID,
-  };
+  return grantedBy(call, head, {
+    accessKeyID: Credentials?.AccessKeyId,
+    secretAccessKey: Credentials?.SecretAccessKey,
+    sessionToken: Credentials?.SessionToken,
+    expiration: Credentials?.Expiration,
+    identity: AssumedRoleUser?.Arn,
+  });
 }
-
-const NO_HEAD: Omit<STSAnswer, 'body'> = {
-  status: 0,
-  requestID: undefined,
-  retryAfterSeconds: undefined,
-  dateMs: undefined,
-};
 
 /** Whatever came out of the SDK, as an error of ours; nothing of the SDK's error object is kept. */
 function toFailure(error: unknown, { call, head, failure }: Attempt): unknown {

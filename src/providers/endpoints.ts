@@ -1,7 +1,7 @@
 // Promises: the one judge of where a token may go. A host is either the cloud's own, built from a region by a fixed
 // form, or named literally in the operator's configuration; audiences belong to hosts. Every other string is refused
 // before any byte leaves. Pure. May not resolve names, read the environment or send anything.
-import type { Cloud } from '../api/names.ts';
+import { type Cloud, SPEC_FIELD } from '../api/names.ts';
 import type { ResolvedAlibabaCloud, ResolvedAWS, ResolvedExchange, ResolvedVolcengine } from '../api/resolved.ts';
 import { CredentialError } from '../credential/errors.ts';
 import { alibabaCloudHost, awsHost, isOwn, volcengineHost } from './endpoints-hosts.ts';
@@ -35,13 +35,6 @@ export const OWN_AUDIENCES: Readonly<Record<Cloud, readonly string[]>> = {
   AWS: ['sts.amazonaws.com', 'sts.amazonaws.com.cn'],
   AlibabaCloud: ['sts.aliyuncs.com'],
   Volcengine: ['sts.volcengine.com', 'sts.volcengineapi.com'],
-};
-
-/** Under spec: the cloud's field. */
-const FIELD: Readonly<Record<Cloud, string>> = {
-  AWS: 'aws',
-  AlibabaCloud: 'alibabaCloud',
-  Volcengine: 'volcengine',
 };
 
 /** An audience: printable ASCII without space, quotes, comma (it separates) and backslash. */
@@ -111,7 +104,7 @@ function ownURL(host: string): URL {
 function refuseRegion({ cloud, region }: ResolvedExchange, fix: string): never {
   throw new CredentialError(
     'EndpointNotAllowed',
-    `spec.${FIELD[cloud]}.region is ${shown(region)}, which is no ${fix}.`,
+    `${SPEC_FIELD[cloud]}.region is ${shown(region)}, which is no ${fix}.`,
   );
 }
 
@@ -120,7 +113,7 @@ function listedURL(endpoint: string, cloud: Cloud): URL {
   if (typeof origin === 'string') {
     throw new CredentialError(
       'EndpointNotAllowed',
-      `spec.${FIELD[cloud]}.endpoint is ${shown(endpoint)}, but ${origin}: write https://<host>[:port] and nothing else, or remove the field.`,
+      `${SPEC_FIELD[cloud]}.endpoint is ${shown(endpoint)}, but ${origin}: write https://<host>[:port] and nothing else, or remove the field.`,
     );
   }
   return origin;
@@ -135,7 +128,7 @@ export function assertAllowed(url: URL, cloud: Cloud, policy: EndpointPolicy): v
   const refuse = (why: string): never => {
     throw new CredentialError(
       'EndpointNotAllowed',
-      `The request for spec.${FIELD[cloud]}.endpoint would go to ${shown(url.host)}, but ${why}.`,
+      `The request for ${SPEC_FIELD[cloud]}.endpoint would go to ${shown(url.host)}, but ${why}.`,
     );
   };
   const parsed = parseOrigin(`${url.protocol}//${url.host}`);
@@ -167,7 +160,7 @@ export interface AudienceUse {
 export function assertAudience(use: AudienceUse, policy: EndpointPolicy): void {
   const { url, cloud, audience } = use;
   const refuse = (why: string): never => {
-    throw new CredentialError('AudienceNotAllowed', `spec.${FIELD[cloud]}.audience is ${shown(audience)}, but ${why}.`);
+    throw new CredentialError('AudienceNotAllowed', `${SPEC_FIELD[cloud]}.audience is ${shown(audience)}, but ${why}.`);
   };
   if (policy.apiServerAudiences.includes(audience)) {
     return refuse('that is an audience of the API server itself, whose tokens no STS may see: use another audience');
@@ -232,5 +225,5 @@ function isOwnAudience(audience: string): boolean {
 }
 
 function isCloud(text: string): text is Cloud {
-  return Object.hasOwn(FIELD, text);
+  return Object.hasOwn(SPEC_FIELD, text);
 }

@@ -22,7 +22,7 @@ export interface Provider<E extends ResolvedExchange = ResolvedExchange> {
    */
   endpoint(exchange: E): URL;
   /**
-   * Makes exactly one call to STS.
+   * Makes one call to STS, and one more for each hop of the role chain.
    * @returns what STS answered, not yet judged: credential/credentials.ts `acceptAnswer` does that for all clouds.
    * @throws CredentialError with a code of the register; the signal's reason when aborted.
    */

@@ -1,7 +1,7 @@
 // Promises: says in one sentence why a call to an STS failed: where, which role, the cloud's own words, the fix. The same
 // for all clouds; which code of the register a cloud's code is, each cloud's own table says. Pure. The errors made here
 // carry neither a cause nor anything of an SDK's, whose errors hold the whole answer.
-import type { Cloud } from '../api/names.ts';
+import { type Cloud, SPEC_FIELD } from '../api/names.ts';
 import { CredentialError, type CredentialErrorDetails, type ErrorCode } from '../credential/errors.ts';
 import { cloudCode, cloudMessage } from './cloud-message.ts';
 import type { TransportError } from '../transport/transport.ts';
@@ -31,13 +31,6 @@ export interface CloudWords {
   readonly message: string;
 }
 
-/** The cloud's field under spec. */
-const FIELD: Readonly<Record<Cloud, string>> = {
-  AWS: 'spec.aws',
-  AlibabaCloud: 'spec.alibabaCloud',
-  Volcengine: 'spec.volcengine',
-};
-
 const FIXES: Readonly<Partial<Record<ErrorCode, (field: string) => string>>> = {
   AccessDenied: () => "compare the role's trust policy with the token's issuer, subject and audience",
   TokenRejected: () =>
@@ -45,7 +38,7 @@ const FIXES: Readonly<Partial<Record<ErrorCode, (field: string) => string>>> = {
   RequestRejected: () =>
     "change what it names, such as spec.durationSeconds beyond the role's maximum session duration",
   PolicyRejected: (field) =>
-    field === FIELD.AWS
+    field === SPEC_FIELD.AWS
       ? 'correct or shorten spec.aws.sessionPolicy or spec.aws.policyARNs'
       : `correct or shorten ${field}.sessionPolicy`,
   RegionDisabled: (field) =>
@@ -100,7 +93,7 @@ export function unreachable(call: STSCall, what: string): CredentialError {
 
 /** No answer, for a reason below HTTP. A region that does not exist shows itself as a host that has no address. */
 export function noAnswer(call: STSCall, { code, message }: Pick<TransportError, 'code' | 'message'>): CredentialError {
-  const field = FIELD[call.cloud];
+  const field = SPEC_FIELD[call.cloud];
   const hint = `; no host has that name, so correct ${field}.region, or ${field}.endpoint where it is set`;
   return unreachable(call, code === 'ENOTFOUND' ? `${message}${hint}` : message);
 }
@@ -127,7 +120,7 @@ function role(call: STSCall): string {
 }
 
 function failure(call: STSCall, code: ErrorCode, what: string, more: CredentialErrorDetails): CredentialError {
-  const fix = FIXES[code]?.(FIELD[call.cloud]) ?? 'report it with the log line';
+  const fix = FIXES[code]?.(SPEC_FIELD[call.cloud]) ?? 'report it with the log line';
   return new CredentialError(code, `STS at ${call.url.host} ${what}; ${fix}.`, more);
 }
 

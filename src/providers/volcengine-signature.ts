@@ -1,7 +1,7 @@
 // Promises: Volcengine's signature (HMAC-SHA256, its key derived from date, region and service) of one request, with the keys
 // and the time that are given. Pure. The host is signed too, so that a signature is good for one host only.
 // https://www.volcengine.com/docs/6369/67269
-import type { Credential } from '../credential/credentials.ts';
+import type { SigningKeys } from '../credential/credentials.ts';
 import { formatTime } from '../credential/record.ts';
 import {
   encodeParameters,
@@ -30,7 +30,7 @@ const TERMINATOR = 'request';
 /** A GET: its path with the query, and its headers with the signature. `host` is the transport's. */
 export function signVolcengine(
   input: VolcengineInput,
-  keys: Pick<Credential, 'accessKeyID' | 'secretAccessKey' | 'sessionToken'>,
+  keys: SigningKeys,
 ): { path: string; headers: Record<string, string> } {
   const time = formatTime(input.timeMs).replaceAll(/[-:]/g, '');
   const date = time.slice(0, 8);

@@ -6,9 +6,10 @@ import type { ResolvedVolcengine, SessionTag } from '../api/resolved.ts';
 import type { ExchangeAnswer } from '../credential/credentials.ts';
 import { encodeParameters, type Parameters } from './canonical-request.ts';
 import { volcengineEndpoint } from './endpoints.ts';
-import { asObject, fieldsOf, grantedBy, readJSONObject, withRequestID } from './json-answer.ts';
-import type { ExchangeRequest, Provider } from './provider.ts';
-import { type HopStep, type Step, walkChain } from './role-chain.ts';
+import { asObject, fieldsOf, readJSONObject, withRequestID } from './json-answer.ts';
+import { grantedBy } from './granted.ts';
+import type { Provider } from './provider.ts';
+import { chainProvider, type CloudCalls, type HopStep, type Job, secretOf, type Step } from './role-chain.ts';
 import { type ProviderOptions, runCall, sendRequest, type STSAnswer, type STSRequest } from './sts-call.ts';
 import { refusal, type STSCall, unusable } from './sts-failures.ts';
 import { classifyVolcengine } from './volcengine-errors.ts';
@@ -19,40 +20,20 @@ const FORM = 'application/x-www-form-urlencoded';
 /** The gateway's; the envelope has the request id too. */
 const REQUEST_ID_HEADERS = ['x-tt-logid'];
 
-/** One exchange. */
-interface Job {
-  readonly request: ExchangeRequest<ResolvedVolcengine>;
-  readonly url: URL;
-  readonly signal: AbortSignal;
-}
-
-class VolcengineProvider implements Provider<ResolvedVolcengine> {
+class VolcengineCalls implements CloudCalls<ResolvedVolcengine> {
   readonly cloud = 'Volcengine';
   readonly #options: ProviderOptions;
-  /** A resolved exchange never changes, nor does the policy: what was judged once stays so. */
-  readonly #endpoints = new WeakMap<ResolvedVolcengine, URL>();
 
   constructor(options: ProviderOptions) {
     this.#options = options;
   }
 
   endpoint(exchange: ResolvedVolcengine): URL {
-    const url = this.#endpoints.get(exchange) ?? volcengineEndpoint(exchange, this.#options.policy);
-    this.#endpoints.set(exchange, url);
-    return url;
-  }
-
-  async exchange(request: ExchangeRequest<ResolvedVolcengine>, signal: AbortSignal): Promise<ExchangeAnswer> {
-    const job: Job = { request, url: this.endpoint(request.exchange), signal };
-    const calls = {
-      exchangeToken: (step: Step) => this.#exchangeToken(job, step),
-      assumeRole: (step: HopStep) => this.#assumeRole(job, step),
-    };
-    return await walkChain(request, calls, () => this.#options.clock.now());
+    return volcengineEndpoint(exchange, this.#options.policy);
   }
 
   /** Unsigned; the token is in the body of a form. */
-  #exchangeToken({ request, url, signal }: Job, step: Step): Promise<ExchangeAnswer> {
+  exchangeToken({ request, url, signal }: Job<ResolvedVolcengine>, step: Step): Promise<ExchangeAnswer> {
     const { exchange, token } = request;
     const call: STSCall = { cloud: this.cloud, role: step.role, url, secret: token };
     return this.#run(call, signal, () => ({
@@ -65,11 +46,10 @@ class VolcengineProvider implements Provider<ResolvedVolcengine> {
   }
 
   /** Signed by the hop before; nothing in the query is secret. */
-  #assumeRole({ request, url, signal }: Job, step: HopStep): Promise<ExchangeAnswer> {
+  assumeRole({ request, url, signal }: Job<ResolvedVolcengine>, step: HopStep): Promise<ExchangeAnswer> {
     const { exchange } = request;
     const { caller, hop } = step;
-    const secret = `${caller.secretAccessKey.reveal()} ${caller.sessionToken.reveal()}`;
-    const call: STSCall = { cloud: this.cloud, role: step.role, url, secret };
+    const call: STSCall = { cloud: this.cloud, role: step.role, url, secret: secretOf(caller) };
     const query = { Action: 'AssumeRole', Version: VERSION, ...sessionInput(exchange, step), ...tagInput(hop.tags) };
     return this.#run(call, signal, () => {
       const timeMs = this.#options.clock.now();
@@ -92,7 +72,7 @@ class VolcengineProvider implements Provider<ResolvedVolcengine> {
 
 /** Volcengine STS as a Provider. */
 export function volcengineProvider(options: ProviderOptions): Provider<ResolvedVolcengine> {
-  return new VolcengineProvider(options);
+  return chainProvider(new VolcengineCalls(options), () => options.clock.now());
 }
 
 /** What both operations take. A session policy narrows what is delivered, so it goes with the last step. */

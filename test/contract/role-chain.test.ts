@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import type { ResolvedExchange, RoleHop } from '../../src/api/resolved.ts';
 import type { ExchangeAnswer } from '../../src/credential/credentials.ts';
 import { CredentialError, ERRORS, type ErrorCode } from '../../src/credential/errors.ts';
-import { type ChainCalls, type HopStep, type Step, walkChain } from '../../src/providers/role-chain.ts';
+import { chainProvider, type CloudCalls, type HopStep, type Step } from '../../src/providers/role-chain.ts';
 import { FAKE_EPOCH_MS } from '../support/fake-clock.ts';
 import { assertNothingSecret, SECRETS, TOKEN } from '../support/sts-contract.ts';
 
@@ -39,17 +39,23 @@ function exchangeOf(cloud: ResolvedExchange['cloud'], hops: number): ResolvedExc
   return { cloud, roleARN: first, roleTRN: first, roleChain } as unknown as ResolvedExchange;
 }
 
+/** A provider of these two calls. */
+function providerOf(calls: Pick<CloudCalls<ResolvedExchange>, 'exchangeToken' | 'assumeRole'>) {
+  const endpoint = (): URL => new URL('https://sts.example/');
+  return chainProvider<ResolvedExchange>({ cloud: 'AWS', endpoint, ...calls }, () => FAKE_EPOCH_MS);
+}
+
 /** Walks a chain; each step answers with the next of `answers`, and is kept. */
 async function walk(exchange: ResolvedExchange, answers: readonly (ExchangeAnswer | CredentialError)[]) {
   const steps: (Step | HopStep)[] = [];
-  const next = (step: Step): Promise<ExchangeAnswer> => {
+  const next = (_job: unknown, step: Step): Promise<ExchangeAnswer> => {
     steps.push(step);
     const given = answers[steps.length - 1] ?? answer();
     return given instanceof CredentialError ? Promise.reject(given) : Promise.resolve(given);
   };
-  const calls: ChainCalls = { exchangeToken: next, assumeRole: next };
+  const provider = providerOf({ exchangeToken: next, assumeRole: next });
   const request = { exchange, durationSeconds: 3600, sessionName: 'shop.orders.orders', token: TOKEN };
-  const result = walkChain(request, calls, () => FAKE_EPOCH_MS);
+  const result = provider.exchange(request, new AbortController().signal);
   return {
     steps,
     result: await result.then(
@@ -137,15 +143,12 @@ for (const cloud of ['AWS', 'AlibabaCloud', 'Volcengine'] as const) {
 
     test("an abort is the caller's own reason, not an error of a hop", async () => {
       const reason = new Error('the lease is lost');
-      const calls: ChainCalls = {
+      const provider = providerOf({
         exchangeToken: () => Promise.resolve(answer()),
         assumeRole: () => Promise.reject(reason),
-      };
+      });
       const request = { exchange: exchangeOf(cloud, 1), durationSeconds: 3600, sessionName: 's', token: TOKEN };
-      await assert.rejects(
-        walkChain(request, calls, () => FAKE_EPOCH_MS),
-        (error) => error === reason,
-      );
+      await assert.rejects(provider.exchange(request, new AbortController().signal), (error) => error === reason);
     });
   });
 }

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CredentialError } from '../../../src/credential/errors.ts';
 import type { STSAnswer } from '../../../src/providers/sts-call.ts';
-import { asObject, fieldsOf, grantedBy, readJSONObject, withRequestID } from '../../../src/providers/json-answer.ts';
+import { asObject, fieldsOf, readJSONObject, withRequestID } from '../../../src/providers/json-answer.ts';
 
 const read = (text: string): unknown => readJSONObject(Buffer.from(text));
 
@@ -50,35 +49,4 @@ test("the body's request id stands in for the header's, if it is fit to be shown
     assert.equal(withRequestID(HEAD, unfit, SECRET).requestID, undefined);
   }
   assert.equal(withRequestID(HEAD, 'x.'.repeat(250), SECRET).requestID?.length, 128);
-});
-
-const CALL = {
-  cloud: 'Volcengine',
-  role: 'trn:iam::1:role/a',
-  url: new URL('https://sts.example/'),
-  secret: SECRET,
-} as const;
-const NOTHING = {
-  accessKeyID: undefined,
-  secretAccessKey: undefined,
-  sessionToken: undefined,
-  expiration: undefined,
-  identity: undefined,
-};
-
-test('what was granted is handed on unjudged, with the Date and the request id of its answer', () => {
-  const granted = { accessKeyID: 1, secretAccessKey: {}, sessionToken: 't', expiration: 'e', identity: 'who' };
-  const answer = grantedBy(CALL, { ...HEAD, requestID: 'r' }, granted);
-  assert.deepEqual(answer, { ...granted, answerDateMs: 5, requestID: 'r' });
-  assert.equal(grantedBy(CALL, HEAD, { ...granted, identity: SECRET }).identity, undefined);
-});
-
-test('nothing granted, or an access key id that repeats the secret, is InvalidResponse', () => {
-  for (const granted of [NOTHING, { ...NOTHING, accessKeyID: SECRET.slice(2, 30), secretAccessKey: 's' }]) {
-    assert.throws(
-      () => grantedBy(CALL, HEAD, granted),
-      (error) =>
-        error instanceof CredentialError && error.code === 'InvalidResponse' && !error.message.includes(SECRET),
-    );
-  }
 });
