@@ -1,6 +1,7 @@
 // Promises: turns a WorkloadCredential as the API server holds it into values that the rest of the program can trust
 // (parse, don't validate): defaults filled in, every rule of the CRD checked again, since an older CRD may have let more
 // through. What is wrong is told by field, value and fix. Each cloud's block has a file beside. Pure. May import api only.
+import type { Cloud } from './names.ts';
 import { invalid, need, Refusal } from './refusal.ts';
 import { resolveAlibabaCloud } from './resolve-alibaba-cloud.ts';
 import { resolveAWS } from './resolve-aws.ts';
@@ -37,6 +38,17 @@ export function resolve(credential: WorkloadCredential, allowedMetadataDomains: 
 /** The name of the Secret that a resource writes, also when the rest of its spec is wrong. */
 export function secretNameOf(credential: WorkloadCredential): string {
   return credential.spec.secret?.name ?? credential.metadata.name;
+}
+
+/** The cloud that a resource asks, also when the rest of its spec is wrong; undefined when it names none. */
+export function cloudOf({ spec: { aws, alibabaCloud, volcengine } }: WorkloadCredential): Cloud | undefined {
+  if (aws !== undefined) {
+    return 'AWS';
+  }
+  if (alibabaCloud !== undefined) {
+    return 'AlibabaCloud';
+  }
+  return volcengine === undefined ? undefined : 'Volcengine';
 }
 
 function resolveSpec({ spec, metadata }: WorkloadCredential, domains: readonly string[]): ResolvedCredential {

@@ -2,7 +2,7 @@
 // the API server and one to STS. A failure leaves the Secret as it is. Level-based: a lost event costs time, not truth.
 import type { ObjectMeta, ObjectReference } from '../api/meta.ts';
 import { API_VERSION, type Cloud, KIND, PLURAL } from '../api/names.ts';
-import { secretNameOf } from '../api/resolve.ts';
+import { cloudOf, secretNameOf } from '../api/resolve.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
 import { type Assessment, lastKnown } from '../credential/assessment.ts';
 import { CredentialError } from '../credential/errors.ts';
@@ -287,7 +287,7 @@ export class Reconciler {
           nextStatus({
             previous,
             generation: observed.credential.metadata.generation ?? 0,
-            cloud: cloudOf(observed),
+            cloud: cloudOf(observed.credential),
             secretName: secretNameOf(observed.credential),
             suspended: observed.resolved?.suspend ?? false,
             nowMs,
@@ -423,15 +423,4 @@ function foreseen(error: unknown, signal: AbortSignal): CredentialError {
     throw error;
   }
   return known;
-}
-
-function cloudOf({ credential }: Observed): Cloud | undefined {
-  const { aws, alibabaCloud, volcengine } = credential.spec;
-  return aws !== undefined
-    ? 'AWS'
-    : alibabaCloud !== undefined
-      ? 'AlibabaCloud'
-      : volcengine === undefined
-        ? undefined
-        : 'Volcengine';
 }

@@ -1,6 +1,7 @@
 // Promises: a cached WorkloadCredential as metrics and the work queue see it. Pure.
 import { ERRORS, type ErrorCode } from '../credential/errors.ts';
 import type { Cloud, ConditionType } from '../api/names.ts';
+import { cloudOf } from '../api/resolve.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 import { parseTime } from '../credential/record.ts';
 import { type Urgency, urgency } from '../credential/schedule.ts';
@@ -23,13 +24,14 @@ export interface Sample {
  * A credential's sample. The state is what its conditions say, but an end that has passed counts at once, and what is
  * suspended is told as that alone: nobody is late with it.
  */
-export function sampleOf({ metadata, spec, status }: WorkloadCredential, nowMs: number): Sample {
+export function sampleOf(credential: WorkloadCredential, nowMs: number): Sample {
+  const { metadata, spec, status } = credential;
   const expirationTimeMs = parseTime(status?.expirationTime);
   const suspended = spec.suspend === true;
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
-    cloud: spec.aws !== undefined ? 'AWS' : spec.alibabaCloud !== undefined ? 'AlibabaCloud' : 'Volcengine',
+    cloud: cloudOf(credential) ?? 'Volcengine',
     state: suspended ? 'Suspended' : stateOf(status, expirationTimeMs !== undefined && expirationTimeMs <= nowMs),
     suspended,
     failure: failureOf(status),

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { load } from 'js-yaml';
-import { resolve, secretNameOf } from '../../../src/api/resolve.ts';
+import { cloudOf, resolve, secretNameOf } from '../../../src/api/resolve.ts';
 import { deliveredRole } from '../../../src/api/resolved.ts';
 import type { AWSSpec, WorkloadCredential, WorkloadCredentialSpec } from '../../../src/api/types.gen.ts';
 import { aCredential, aResolved, DOMAINS, ROLE_ARN } from '../../support/builders.ts';
@@ -158,4 +158,13 @@ test('what the CRD refuses is refused here too, should an older CRD have let it 
   for (const { name, object } of cases('bad-specs').filter((bad) => !JUDGED_ELSEWHERE.test(bad.name))) {
     assert.notEqual(resolve(object, DOMAINS).violation, undefined, name);
   }
+});
+
+test('the cloud is told by the block that is there, also in a spec that cannot work, and by none there is none', () => {
+  const block = { roleARN: 'x', oidcProviderARN: 'x', region: 'x' };
+  const without = { aws: undefined as never };
+  assert.equal(cloudOf(aCredential({ spec: aws({ roleARN: 'x' }) })), 'AWS');
+  assert.equal(cloudOf(aCredential({ spec: { ...without, alibabaCloud: block } })), 'AlibabaCloud');
+  assert.equal(cloudOf(aCredential({ spec: { ...without, volcengine: { roleTRN: 'x', region: 'x' } } })), 'Volcengine');
+  assert.equal(cloudOf(aCredential({ spec: without })), undefined);
 });
