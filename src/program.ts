@@ -108,6 +108,14 @@ function egressFor(options: Options, identity: ServerIdentity, log: Log): Egress
 /** How often the event loop's lag is sampled. Node's default of 10 ms wakes an idle process 100 times a second. */
 const LAG_RESOLUTION_MS = 100;
 
+/**
+ * The lag of the event loop. What Node measures is the time between two ticks of its sampler, whose own period is in it.
+ * @param meanNs the mean of those times in nanoseconds; NaN where there was none.
+ */
+export function lagSeconds(meanNs: number): number {
+  return Number.isNaN(meanNs) ? 0 : Math.max(0, meanNs / 1e9 - LAG_RESOLUTION_MS / 1000);
+}
+
 function processStats(): () => ProcessStats {
   const delay = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
   delay.enable();
@@ -115,8 +123,7 @@ function processStats(): () => ProcessStats {
   return () => {
     const cpu = process.cpuUsage();
     const memory = process.memoryUsage();
-    // What is measured is the time between two ticks of the sampler, so its own period is in it.
-    const lagSeconds = Math.max(0, delay.mean / 1e9 - LAG_RESOLUTION_MS / 1000);
+    const eventLoopLagSeconds = lagSeconds(delay.mean);
     delay.reset();
     return {
       userCPUSeconds: cpu.user / 1e6,
@@ -126,7 +133,7 @@ function processStats(): () => ProcessStats {
       heapTotalBytes: memory.heapTotal,
       heapUsedBytes: memory.heapUsed,
       externalBytes: memory.external,
-      eventLoopLagSeconds: Number.isFinite(lagSeconds) ? lagSeconds : 0,
+      eventLoopLagSeconds,
     };
   };
 }

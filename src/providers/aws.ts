@@ -14,7 +14,7 @@ import { CredentialError } from '../credential/errors.ts';
 import { TransportError } from '../transport/transport.ts';
 import { classifyAWS } from './aws-errors.ts';
 import { WebIdentityProtocol } from './aws-web-identity.ts';
-import { assertAllowed, awsEndpoint, type EndpointPolicy } from './endpoints.ts';
+import { awsEndpoint } from './endpoints.ts';
 import { grantedBy } from './granted.ts';
 import type { Provider } from './provider.ts';
 import { chainProvider, type CloudCalls, type HopStep, type Job, secretOf, type Step } from './role-chain.ts';
@@ -46,16 +46,8 @@ interface Attempt {
   failure?: unknown;
 }
 
-/** The part of the SDK's HttpRequest that is used. */
+/** The part of the SDK's HttpRequest that is used. Where it goes is not asked: that was judged before. */
 interface SDKRequest {
-  readonly method: string;
-  readonly protocol: string;
-  readonly username?: string | undefined;
-  readonly hostname: string;
-  readonly port?: number | undefined;
-  readonly path: string;
-  readonly query?: object | undefined;
-  readonly fragment?: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: unknown;
 }
@@ -132,10 +124,9 @@ class AWSCalls implements CloudCalls<ResolvedAWS> {
     return client;
   }
 
-  /** The SDK's request through the Transport: its host is judged once more, and only the named headers are taken over. */
+  /** The SDK's request through the Transport, to the call's own URL, with no other headers than those named above. */
   async #send(request: SDKRequest, attempt: Attempt) {
     try {
-      assertSamePlace(requestURL(request), attempt.call, this.#options.policy);
       const { body, ...head } = await sendRequest(this.#options, attempt.call, wireRequest(request), attempt.signal);
       attempt.head = head;
       return { statusCode: head.status, headers: {}, body };
@@ -196,26 +187,6 @@ function hopInput({ hop }: HopStep) {
       : {}),
     ...(transitive.length > 0 ? { TransitiveTagKeys: transitive.map(({ key }) => key) } : {}),
   };
-}
-
-/**
- * The SDK may build no other URL than the one that was judged.
- * @throws CredentialError EndpointNotAllowed.
- */
-function assertSamePlace(url: URL, call: STSCall, policy: EndpointPolicy): void {
-  if (url.href !== call.url.href) {
-    assertAllowed(url, 'AWS', policy);
-    throw new Error(INSIDE_SDK);
-  }
-}
-
-/** The URL of the SDK's request, with everything in it that assertAllowed refuses. */
-function requestURL(request: SDKRequest): URL {
-  const port = request.port === undefined ? '' : `:${request.port}`;
-  const userinfo = request.username === undefined ? '' : `${encodeURIComponent(request.username)}@`;
-  const query = Object.keys(request.query ?? {}).length > 0 ? '?query' : '';
-  const fragment = request.fragment === undefined ? '' : '#fragment';
-  return new URL(`${request.protocol}//${userinfo}${request.hostname}${port}${request.path}${query}${fragment}`);
 }
 
 /** The unsigned request: what the SDK would send, without the headers that it adds for itself. */

@@ -2,7 +2,7 @@
 // The command line, signals and the rest are tested as a process, in main.test.ts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crashHandler } from '../../src/program.ts';
+import { crashHandler, lagSeconds } from '../../src/program.ts';
 import type { Log, LogFields } from '../../src/runtime/log.ts';
 
 const ignore = (): void => undefined;
@@ -72,4 +72,10 @@ test('a log that fails does not keep the process alive', () => {
   };
   assert.throws(() => crashHandler(log, (code) => status.push(code))(new Error('x')), /full/);
   assert.deepEqual(status, [1]);
+});
+
+test("the event loop's lag is what comes on top of the sampler's own 100 ms, and nothing before the first sample", () => {
+  assert.equal(lagSeconds(Number.NaN), 0);
+  assert.equal(lagSeconds(99_000_000), 0);
+  assert.ok(Math.abs(lagSeconds(350_000_000) - 0.25) < 1e-9);
 });
