@@ -1,20 +1,12 @@
 // Promises: `npm run bench:exchange`: CPU time of one exchange of a token, by each cloud's provider and by a bare form POST, against
 // the same STS, in one run, in turns, each side in a process of its own. Status 1 when STS did not issue exactly what was asked
 // for, by its own log; the ratios are for people to judge.
-import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { cpus, loadavg, totalmem } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ask, children, endWithUs, forkChild } from './children.ts';
 import { CLOUD_NAMES } from './exchange-messages.ts';
-import type {
-  ClientCommand,
-  ClientResult,
-  CloudName,
-  ServersCommand,
-  STSCounts,
-  Targets,
-} from './exchange-messages.ts';
+import type { ClientResult, CloudName, STSCounts, Targets } from './exchange-messages.ts';
 
 /** As the operator's limiter allows for one endpoint. */
 const IN_FLIGHT = 8;
@@ -30,27 +22,6 @@ const { values } = parseArgs({
 /** Which code makes the exchange. */
 type Side = 'provider' | 'raw';
 const SIDES: readonly Side[] = ['provider', 'raw'];
-
-const children: ChildProcess[] = [];
-
-function forkChild(file: string): ChildProcess {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  children.push(child);
-  return child;
-}
-
-/** Asks a child; it answers one question after the other. */
-async function ask<T>(child: ChildProcess, command: ServersCommand | ClientCommand): Promise<T> {
-  return await new Promise<T>((resolve, reject) => {
-    const onExit = (): void => reject(new Error(`a process of the benchmark ended at "${command.ask}"`));
-    child.once('exit', onExit);
-    child.once('message', (message) => {
-      child.off('exit', onExit);
-      resolve(message as T);
-    });
-    child.send(command);
-  });
-}
 
 interface Measured {
   readonly cloud: CloudName;
@@ -120,11 +91,7 @@ async function measure(): Promise<number> {
   return exact ? 0 : 1;
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    for (const child of children) child.kill('SIGTERM');
-  });
-}
+endWithUs();
 try {
   process.exitCode = await measure();
 } finally {

@@ -1,7 +1,7 @@
 // Promises: `npm run bench`: CPU time of the operator for one routine refresh beside a script that makes the same four
 // calls and nothing else, against the same servers, in one run, in turns. Also how many requests a refresh is, counted by
 // the servers. Status 1 when that is not 3 + 1, or when anything else failed; the ratio is for people to judge.
-import { fork, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -10,8 +10,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ask, children, endWithUs, forkChild } from './children.ts';
 import { AUDIENCE, OPERATOR_NAMESPACE, SCRIPT_NAMESPACE } from './constants.ts';
-import type { Counts, ScriptCommand, ScriptResult, ServersCommand, ServersReady } from './messages.ts';
+import type { Counts, ScriptResult, ServersReady } from './messages.ts';
 
 /** Refreshed at 40 to 50 % of it. */
 const SESSION_SECONDS = 8;
@@ -42,36 +43,12 @@ interface Window {
   readonly wallMs: number;
 }
 
-const children: ChildProcess[] = [];
-
 /** Node's options in the image's ENTRYPOINT: the operator runs as it is shipped, and the script runs with the same. */
 const IMAGE_OPTIONS = [
   ...(/^ENTRYPOINT .*$/m.exec(readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8'))?.[0] ?? '').matchAll(
     /"(--[^"]+)"/g,
   ),
 ].map(([, option = '']) => option);
-
-function forkChild(file: string, execArgv: readonly string[] = []): ChildProcess {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    execArgv: [...execArgv],
-  });
-  children.push(child);
-  return child;
-}
-
-/** Asks a child; it answers one question after the other. */
-async function ask<T>(child: ChildProcess, command: ServersCommand | ScriptCommand): Promise<T> {
-  return await new Promise<T>((resolve, reject) => {
-    const onExit = (): void => reject(new Error(`a process of the benchmark ended at "${command.ask}"`));
-    child.once('exit', onExit);
-    child.once('message', (message) => {
-      child.off('exit', onExit);
-      resolve(message as T);
-    });
-    child.send(command);
-  });
-}
 
 /** User and system time of all threads of a process so far. */
 function cpuMs(pid: number): number {
@@ -272,11 +249,7 @@ async function stop(child: ChildProcess): Promise<void> {
 
 if (!existsSync('/proc/self/stat')) throw new Error('the benchmark reads CPU times from /proc: run it on Linux');
 const directory = await mkdtemp(join(tmpdir(), 'workload-credentials-bench-'));
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    for (const child of children) child.kill('SIGTERM');
-  });
-}
+endWithUs();
 try {
   process.exitCode = await measure(directory);
 } finally {
