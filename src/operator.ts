@@ -5,6 +5,7 @@ import { GROUP, LABEL_NAME, PLURAL, VERSION as API_VERSION_NAME } from './api/na
 import type { PartialObjectMetadata } from './api/meta.ts';
 import type { WorkloadCredential } from './api/types.gen.ts';
 import { Exchanger } from './controller/exchanger.ts';
+import { FenceProbe } from './controller/fence-probe.ts';
 import {
   CredentialIndex,
   credentialHandler,
@@ -19,7 +20,7 @@ import { projectCredential, projectSecret, projectServiceAccount } from './contr
 import { Reconciler } from './controller/reconciler.ts';
 import { sampleOf, urgencyOf } from './controller/samples.ts';
 import { SecretWriter } from './controller/secret-writer.ts';
-import type { EventApi, KubeApi, LeaseApi } from './kube/api.ts';
+import type { EventApi, FenceApi, KubeApi, LeaseApi } from './kube/api.ts';
 import { kubeClient } from './kube/client.ts';
 import { type ApiServer, connectApiServer, type ServerIdentity } from './kube/connection.ts';
 import { Informer, type InformerResource, type WireObject } from './kube/informer.ts';
@@ -256,7 +257,7 @@ export class Operator {
   }
 
   async #elect(
-    client: KubeApi & LeaseApi,
+    client: KubeApi & LeaseApi & FenceApi,
     recorder: Recorder,
     informers: Informers,
     stop: AbortSignal,
@@ -305,7 +306,7 @@ export class Operator {
   /** The leader's work, until told to stop (then it drains) or until the Lease is lost (then it aborts). */
   async #lead(
     parts: {
-      readonly client: KubeApi;
+      readonly client: KubeApi & FenceApi;
       readonly recorder: Recorder;
       readonly informers: Informers;
       readonly stop: AbortSignal;
@@ -343,6 +344,10 @@ export class Operator {
     });
     for (const credential of informers.credentials.list()) {
       this.#queue.add(keyOf(credential));
+    }
+    if (options.expectFences) {
+      const parts = { api: client, caches: informers, clock: this.#clock, log, metrics: this.#metrics };
+      void new FenceProbe(parts).run(AbortSignal.any([lease, stop]));
     }
     const running = controller.run(lease);
     await Promise.race([running, aborted(stop)]);

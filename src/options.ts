@@ -34,6 +34,7 @@ export interface Options {
   readonly apiServerAudiences: readonly string[];
   readonly allowedMetadataDomains: readonly string[];
   readonly perCredentialMetrics: boolean;
+  readonly expectFences: boolean;
 }
 
 /** A command line, read. */
@@ -145,6 +146,11 @@ export const FLAGS = {
     value: 'true|false',
     default: 'true',
     help: 'Whether expiration and refresh times are exported for each credential.',
+  },
+  'expect-fences': {
+    value: 'true|false',
+    default: 'false',
+    help: "Whether the chart's admission policies about the operator are there: then the leader looks every five minutes whether they are in force, by asking for what they refuse, and tells it as a metric.",
   },
 } as const satisfies Readonly<Record<string, Flag>>;
 
@@ -328,6 +334,7 @@ function readOptions(reader: Reader): Options {
     apiServerAudiences: reader.list('api-server-audiences', /^[^\s,]{1,255}$/, 'an audience'),
     allowedMetadataDomains: reader.list('allowed-metadata-domains', DNS_SUBDOMAIN, 'a domain'),
     perCredentialMetrics: reader.flag('per-credential-metrics'),
+    expectFences: reader.flag('expect-fences'),
   };
   if (options.kubeconfig !== undefined && options.leaderElect && options.leaseNamespace === undefined) {
     reader.problem(

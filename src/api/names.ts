@@ -9,6 +9,8 @@ export const PLURAL = 'workloadcredentials';
 
 /** How the operator names itself in events, leases and managedFields. */
 export const FIELD_MANAGER = 'workload-credentials';
+/** The same of what the operator asks for only to be refused; also the name of the object that never comes to be. */
+export const FENCE_PROBE = 'workload-credentials-fence-probe';
 
 /** On our Secrets: the WorkloadCredential's name; what the Secret watch selects by. Proves nothing about ownership. */
 export const LABEL_NAME = `${GROUP}/name`;

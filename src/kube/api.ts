@@ -31,6 +31,20 @@ export interface EventApi {
 }
 
 /**
+ * Two calls that the chart's fences refuse and that come to nothing without them, apart because only the probe may make
+ * them. They carry a fieldManager of their own, so that the API server's audit log tells them from all others.
+ */
+export interface FenceApi {
+  /** Dry run of a new Secret that belongs to no WorkloadCredential. Resolves where the API server would have made it. */
+  tryForeignSecret(namespace: string, options: CallOptions): Promise<void>;
+  /**
+   * TokenRequest bound to a kind that no token can be bound to: where no policy refuses it, the API server answers 400 after
+   * admission and mints nothing (k8s.io/kubernetes pkg/registry/core/serviceaccount/storage/token.go).
+   */
+  tryBoundToken(key: ObjectKey, audience: string, options: CallOptions): Promise<void>;
+}
+
+/**
  * What the controller may do.
  * Every method rejects with a KubeError (errors.ts), or with the signal's reason when it was aborted.
  */

@@ -1,4 +1,4 @@
-// Promises: KubeApi, LeaseApi and EventApi over client-node's typed APIs. They build paths and bodies; sending is ours
+// Promises: KubeApi, LeaseApi, EventApi and FenceApi over client-node's typed APIs. They build paths and bodies; sending is ours
 // (their `httpApi` seam), and answers stay as they are on the wire: their deserializer would make Dates of times. Every
 // failure is a KubeError. May not retry, and may not keep or log what is in a Secret.
 import {
@@ -17,10 +17,10 @@ import {
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
 import type { JSONPatchOperation, KubeEvent, Lease, ObjectKey, PartialObjectMetadata, Secret } from '../api/meta.ts';
-import { FIELD_MANAGER, GROUP, PLURAL, VERSION } from '../api/names.ts';
+import { FENCE_PROBE, FIELD_MANAGER, GROUP, KIND, PLURAL, VERSION } from '../api/names.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { CallOptions, EventApi, KubeApi, LeaseApi, ServiceAccountToken } from './api.ts';
+import type { CallOptions, EventApi, FenceApi, KubeApi, LeaseApi, ServiceAccountToken } from './api.ts';
 import { type Call, call } from './call.ts';
 import type { ApiServer } from './connection.ts';
 import { isRecord, malformedError } from './failures.ts';
@@ -81,7 +81,7 @@ function patchedData(operations: readonly JSONPatchOperation[]): readonly string
   );
 }
 
-class KubeClient implements KubeApi, LeaseApi, EventApi {
+class KubeClient implements KubeApi, LeaseApi, EventApi, FenceApi {
   readonly #options: ClientOptions;
   readonly #core: CoreV1Api;
   readonly #custom: CustomObjectsApi;
@@ -238,6 +238,24 @@ class KubeClient implements KubeApi, LeaseApi, EventApi {
     );
   }
 
+  async tryForeignSecret(namespace: string, options: CallOptions): Promise<void> {
+    const shape = { operation: 'create secrets (dry run)', accept: PARTIAL_OBJECT_METADATA };
+    checkNames({ namespace, name: FENCE_PROBE }, shape.operation);
+    const body: V1Secret = { apiVersion: 'v1', kind: 'Secret', type: 'Opaque', metadata: { name: FENCE_PROBE } };
+    const how = { namespace, body, dryRun: 'All', fieldManager: FENCE_PROBE };
+    await this.#call(shape, options, (typed) => this.#core.createNamespacedSecret(how, typed));
+  }
+
+  async tryBoundToken(key: ObjectKey, audience: string, options: CallOptions): Promise<void> {
+    const shape = { operation: 'create serviceaccounts/token (probe)' };
+    checkNames(key, shape.operation);
+    const boundObjectRef = { apiVersion: `${GROUP}/${VERSION}`, kind: KIND, name: FENCE_PROBE };
+    const spec = { audiences: [audience], expirationSeconds: 600, boundObjectRef };
+    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
+    const how = { ...key, body, fieldManager: FENCE_PROBE };
+    await this.#call(shape, options, (typed) => this.#core.createNamespacedServiceAccountToken(how, typed));
+  }
+
   /** client-node makes the request; its library, made for this one call, sends it and keeps the answer. */
   async #call(
     shape: CallShape,
@@ -300,6 +318,6 @@ function noSecrets(): readonly string[] {
 }
 
 /** The calls of the operator. Each has a deadline of its own (call.ts), besides the caller's signal. */
-export function kubeClient(options: ClientOptions): KubeApi & LeaseApi & EventApi {
+export function kubeClient(options: ClientOptions): KubeApi & LeaseApi & EventApi & FenceApi {
   return new KubeClient(options);
 }

@@ -9,6 +9,8 @@ export type KubeErrorKind = 'status' | 'network' | 'timeout' | 'malformed';
 export interface KubeErrorCause {
   readonly reason: string;
   readonly field: string;
+  /** The server's own words, to be compared with words that are known; an admission policy has no other sign. */
+  readonly message: string;
 }
 
 /** A failed call. */

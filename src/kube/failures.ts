@@ -10,6 +10,8 @@ const MAX_DETAIL_CHARS = 512;
 /** A shared piece of this length is no accident: base64 of nine bytes. */
 const LEAK_WINDOW_CHARS = 12;
 const MAX_CAUSES = 16;
+/** An admission policy's refusal has two names of up to 253 characters before its sentence. */
+const MAX_CAUSE_CHARS = 1024;
 
 interface StatusBody {
   readonly message: string;
@@ -38,7 +40,11 @@ function readCauses(value: unknown): KubeErrorCause[] {
   return value
     .slice(0, MAX_CAUSES)
     .filter(isRecord)
-    .map((cause) => ({ reason: text(cause['reason']).slice(0, 128), field: text(cause['field']).slice(0, 256) }));
+    .map((cause) => ({
+      reason: text(cause['reason']).slice(0, 128),
+      field: text(cause['field']).slice(0, 256),
+      message: text(cause['message']).slice(0, MAX_CAUSE_CHARS),
+    }));
 }
 
 /** Reads a v1 Status as the API server sends it, in an answer or in a watch event of type ERROR. */

@@ -145,6 +145,11 @@ export const METRICS = {
     ['resource', 'type'],
     'watched resources (3) x types (5)',
   ),
+  workloadcredential_fence_in_force: gauge(
+    "Whether an admission policy of the chart holds the operator's own user, by fence (tokens, secrets): 1, or 0 where the API server lets it do what the policy refuses. From the leader only, and only where --expect-fences is true and the answer is clear.",
+    ['fence'],
+    'fences (2)',
+  ),
   workloadcredential_build_info: gauge('Always 1; the label tells the version.', ['version'], ONE),
   workqueue_depth: gauge(
     'Keys that are ready to be worked on, by class of urgency; 0 is the most urgent.',

@@ -146,6 +146,15 @@ export class Metrics {
     this.#inc('workloadcredential_events_total', { result });
   }
 
+  /** Whether a fence is in force; undefined: it is not known. */
+  fence(fence: string, inForce: boolean | undefined): void {
+    if (inForce === undefined) {
+      this.#gauges.get('workloadcredential_fence_in_force')?.remove({ fence });
+    } else {
+      this.#set('workloadcredential_fence_in_force', { fence }, inForce ? 1 : 0);
+    }
+  }
+
   /** Whether this replica holds the Lease. */
   leading(isLeading: boolean): void {
     this.#set('leader_election_master_status', { name: this.#options.leaseName }, isLeading ? 1 : 0);

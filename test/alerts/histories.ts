@@ -48,11 +48,15 @@ const state = (pod: string, name: string, values: string): History =>
 const reason = (pod: string, name: string, values: string): History =>
   gauge(pod, 'failing_credentials', values, { cloud: 'AWS', reason: name });
 
+const fence = (pod: string, name: string, values: string): History =>
+  gauge(pod, 'fence_in_force', values, { fence: name });
+
 const never = (...times: readonly string[]): Moment[] => times.map((time) => ({ at: time, fires: [] }));
 const always = (labels: Labels, ...times: readonly string[]): Moment[] =>
   times.map((time) => ({ at: time, fires: [labels] }));
 
 const FAILING: Labels = { ...CLOUD, state: 'RefreshFailing' };
+const SECRETS_FENCE: Labels = { ...JOB, fence: 'secrets' };
 const EXPIRED: Labels = { ...CLOUD, state: 'Expired' };
 
 /** An hour in which nothing is wrong. */
@@ -68,6 +72,8 @@ export const HEALTHY: History = {
   ...gauge('a', 'sts_limiter_demand_ratio', '0.1x120'),
   ...gauge('a', 'clock_offset_seconds', '0.2x120', {}),
   ...gauge('b', 'clock_offset_seconds', '-0.4x120', {}),
+  ...fence('a', 'tokens', '1x120'),
+  ...fence('a', 'secrets', '1x120'),
 };
 
 /** By alert, in the order of the rule file. */
@@ -378,6 +384,38 @@ export const STORIES: Readonly<Record<string, readonly Story[]>> = {
         ...replica('c', '1x60', '0x60', { ...JOB, namespace: 'other' }),
       },
       moments: always({ ...JOB, namespace: 'other' }, '10m'),
+    },
+  ],
+  WorkloadCredentialFencesMissing: [
+    {
+      tells: 'fires for the fence that is let through for 3 minutes, and ends when it is back',
+      history: { ...PAIR, ...fence('a', 'tokens', '1x60'), ...fence('a', 'secrets', '1x9 0x20 1x30') },
+      moments: [...never('5m', '7m30s'), ...always(SECRETS_FENCE, '8m', '15m'), ...never('15m30s', '20m')],
+    },
+    {
+      tells: 'does not fire for an upgrade that makes them anew within 2 minutes',
+      history: { ...PAIR, ...fence('a', 'tokens', '1x9 0x4 1x30'), ...fence('a', 'secrets', '1x9 0x4 1x30') },
+      moments: never('6m', '7m', '8m', '9m', '15m'),
+    },
+    {
+      tells: 'does not fire where no fences are expected, nor while the answer is not clear',
+      history: { ...PAIR, ...fence('a', 'tokens', '1x9 stale _x30') },
+      moments: never('5m', '10m', '20m'),
+    },
+    {
+      tells: 'goes on through a hand-over of the Lease',
+      history: { ...HANDED_OVER, ...fence('a', 'secrets', '0x20 stale'), ...fence('b', 'secrets', '_x22 0x100') },
+      moments: always(SECRETS_FENCE, '10m', '10m30s', '11m', '14m'),
+    },
+    {
+      tells: 'does not fire for what a former leader saw, once the present one has seen otherwise for 2 minutes',
+      history: { ...HANDED_OVER, ...fence('a', 'secrets', '1x18 0 0 stale'), ...fence('b', 'secrets', '_x22 1x100') },
+      moments: never('10m', '11m30s', '13m', '20m'),
+    },
+    {
+      tells: 'ends when nobody answers',
+      history: { ...DOWN, ...fence('a', 'secrets', '0x20 stale') },
+      moments: [...always(SECRETS_FENCE, '10m'), ...never('13m')],
     },
   ],
 };

@@ -610,6 +610,44 @@ describe('the fences', () => {
     assert.equal((await bed.client.secret('shop', 'shared'))?.data['theirs'], 'precious');
   });
 
+  test('are seen to be in force, softened and gone, and back, by an operator that may not look at them', async () => {
+    const fences = async (): Promise<Record<string, number>> => {
+      const lines = (await bed.operator.metrics()).matchAll(
+        /^workloadcredential_fence_in_force\{fence="(\w+)"\} (\d)$/gm,
+      );
+      return Object.fromEntries([...lines].map(([, fence = '', value]) => [fence, Number(value)]));
+    };
+    const until = async (tokens: number, secretsFence: number): Promise<void> => {
+      const wanted = JSON.stringify({ tokens, secrets: secretsFence });
+      const told = async (): Promise<boolean> => JSON.stringify(await fences()) === wanted;
+      await waitFor(`the metric to say ${wanted}`, told, { timeoutMs: 60_000, everyMs: 200 });
+    };
+    await until(1, 1);
+    const seen = (await bed.fenceProbes()).length;
+    const bindings = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings';
+    const tokens = (await admin('GET', `${bindings}/wc-tokens.${SYSTEM_NAMESPACE}`)).body as { spec: object };
+    await admin('DELETE', `${bindings}/wc-tokens.${SYSTEM_NAMESPACE}`);
+    const actions = (...validationActions: string[]): unknown => ({ spec: { validationActions } });
+    await admin('PATCH', `${bindings}/wc-secrets.${SYSTEM_NAMESPACE}`, actions('Warn', 'Audit'), MERGE);
+    const names = async (): Promise<string> => await bed.kubectl('get', 'secrets', '-n', 'shop', '-o', 'name');
+    const before = await names();
+    bed.operator.signal('SIGTERM');
+    assert.equal((await bed.operator.exited).code, 0);
+    await bed.start();
+    await until(0, 0);
+    const answered = (await bed.fenceProbes()).slice(seen).map(describeCall);
+    assert.deepEqual(answered.slice(0, 2), [
+      'create serviceaccounts/token shop/orders 400',
+      'create secrets shop/workload-credentials-fence-probe 201',
+    ]);
+    assert.equal(await names(), before, 'a dry run makes nothing');
+    const [line] = bed.logged('warn').filter(({ text }) => text.includes('what the fences of the chart refuse'));
+    assert.ok(line !== undefined);
+    await admin('POST', bindings, { ...tokens, metadata: { name: `wc-tokens.${SYSTEM_NAMESPACE}` } });
+    await admin('PATCH', `${bindings}/wc-secrets.${SYSTEM_NAMESPACE}`, actions('Deny', 'Audit'), MERGE);
+    await until(1, 1);
+  });
+
   test('are told in the status of a WorkloadCredential that they refuse', async () => {
     const key = { namespace: 'kube-system', name: 'tester' };
     await bed.kubectl('annotate', 'serviceaccount', 'tester', '-n', 'kube-system', `${GROUP}/allow=*`);

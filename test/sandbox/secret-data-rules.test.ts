@@ -43,7 +43,7 @@ function verdicts(
   const object = credential({ [key]: value }, formats);
   const { causes } = celErrors(object as never, undefined, schema as Schema);
   const { violation } = resolve(object, []);
-  return { crd: causes.map(({ message = '' }) => message), code: violation === undefined ? [] : [violation.message] };
+  return { crd: causes.map(({ message }) => message), code: violation === undefined ? [] : [violation.message] };
 }
 
 function assertSame(key: string, value: string, formats?: Formats): void {

@@ -1,5 +1,6 @@
 // Promises: reads the API server's audit log (audit.k8s.io/v1, JSON lines) and counts calls in it, so that tests count what
 // the server saw and not what the client says it did. Knows nothing of beds.
+import { FENCE_PROBE } from '../../src/api/names.ts';
 
 /** The part of an audit event that tests look at. https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/ */
 export interface AuditEvent {
@@ -50,6 +51,11 @@ export function describeCall({ verb, objectRef, requestURI, responseStatus }: Au
   const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
   const object = [namespace, name].filter((part) => part !== undefined).join('/');
   return `${verb} ${kind}${object === '' ? '' : ` ${object}`}${code}`;
+}
+
+/** Whether the operator asked only to be refused. https://kubernetes.io/docs/reference/using-api/api-concepts/ (fieldManager) */
+export function isFenceProbe({ requestURI }: AuditEvent): boolean {
+  return requestURI.includes(`fieldManager=${FENCE_PROBE}`);
 }
 
 const WRITING_VERBS: ReadonlySet<string> = new Set(['create', 'update', 'patch', 'delete', 'deletecollection']);

@@ -15,7 +15,7 @@ import type { KubernetesBed } from '../beds/kubernetes.ts';
 import { startOperator } from '../beds/operator.ts';
 import type { LogLine, OperatorProcess } from '../beds/operator.ts';
 import { waitFor } from '../beds/wait.ts';
-import { callsOf, describeCall } from './audit.ts';
+import { callsOf, describeCall, isFenceProbe } from './audit.ts';
 import type { AuditEvent } from './audit.ts';
 import { ClusterClient, conditionOf } from './cluster-client.ts';
 import type { CredentialSeen } from './cluster-client.ts';
@@ -308,9 +308,14 @@ export class Installation {
     return new SecretReader({ read, now: Date.now, everyMs: 100 });
   }
 
-  /** Everything that the operator called, in the API server's own record. */
+  /** Everything that the operator called, in the API server's own record, but for its probes of the fences. */
   async calls(): Promise<AuditEvent[]> {
-    return callsOf(await this.kubernetes.audit(), this.#username);
+    return callsOf(await this.kubernetes.audit(), this.#username).filter((call) => !isFenceProbe(call));
+  }
+
+  /** What it called only to see whether the fences refuse it: once in minutes, whatever else a test makes it do. */
+  async fenceProbes(): Promise<AuditEvent[]> {
+    return callsOf(await this.kubernetes.audit(), this.#username).filter(isFenceProbe);
   }
 
   /** What the operator called, as `verb group/resource`. */

@@ -42,6 +42,7 @@ describe('the command line', () => {
       apiServerAudiences: ['https://kubernetes.default.svc', 'https://kubernetes.default.svc.cluster.local'],
       allowedMetadataDomains: ['app.kubernetes.io'],
       perCredentialMetrics: true,
+      expectFences: false,
     });
   });
 
@@ -73,6 +74,7 @@ describe('the command line', () => {
     'api-server-audiences': ['a,b', 'apiServerAudiences', ['a', 'b']],
     'allowed-metadata-domains': ['example.com', 'allowedMetadataDomains', ['example.com']],
     'per-credential-metrics': ['false', 'perCredentialMetrics', false],
+    'expect-fences': ['true', 'expectFences', true],
   };
   for (const [name, [text, field, value]] of Object.entries(GOOD)) {
     test(`--${name}=${text} is taken, with = and with a space`, () => {

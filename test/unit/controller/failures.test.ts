@@ -16,7 +16,7 @@ function kubeError(status: number, operation = 'patch secrets', causes: string[]
     kind: status === 0 ? 'network' : 'status',
     status,
     reason: 'Reason',
-    causes: causes.map((reason) => ({ reason, field: '' })),
+    causes: causes.map((reason) => ({ reason, field: '', message: '' })),
     operation,
     detail: 'as the server says.',
     retryAfterSeconds,

@@ -192,6 +192,34 @@ describe('kubeClient', () => {
     assert.equal((body(11) as KubeEvent).eventTime, event.eventTime);
   });
 
+  it('asks for what the fences refuse so that nothing comes of it, under a name of its own', async () => {
+    const { http, api } = await setup((_request, reply) => reply.json(201, object));
+    await api.tryForeignSecret('shop', options);
+    await api.tryBoundToken(key, 'sts.amazonaws.com', options);
+    const [secret, token] = http.requests;
+    assert.equal(`${secret?.method} ${secret?.path}`, 'POST /api/v1/namespaces/shop/secrets');
+    assert.equal(secret?.query.get('dryRun'), 'All');
+    assert.deepEqual(JSON.parse(secret?.body ?? ''), {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      type: 'Opaque',
+      metadata: { name: 'workload-credentials-fence-probe' },
+    });
+    assert.equal(`${token?.method} ${token?.path}`, 'POST /api/v1/namespaces/shop/serviceaccounts/orders/token');
+    assert.deepEqual((JSON.parse(token?.body ?? '') as { spec: object }).spec, {
+      audiences: ['sts.amazonaws.com'],
+      expirationSeconds: 600,
+      boundObjectRef: {
+        apiVersion: 'workloadcredentials.io/v1alpha1',
+        kind: 'WorkloadCredential',
+        name: 'workload-credentials-fence-probe',
+      },
+    });
+    for (const request of http.requests) {
+      assert.equal(request.query.get('fieldManager'), 'workload-credentials-fence-probe');
+    }
+  });
+
   it('gives objects as they are on the wire, times as strings', async () => {
     const lease = { ...object, spec: { renewTime: '2026-01-01T00:00:00.123456Z', leaseDurationSeconds: 15 } };
     const { api } = await setup((_request, reply) => reply.json(200, lease));
@@ -220,7 +248,7 @@ describe('kubeClient', () => {
     assert.equal(error.kind, 'status');
     assert.equal(error.status, 403);
     assert.equal(error.reason, 'Forbidden');
-    assert.deepEqual(error.causes, [{ reason: 'NamespaceTerminating', field: 'metadata.namespace' }]);
+    assert.deepEqual(error.causes, [{ reason: 'NamespaceTerminating', field: 'metadata.namespace', message: 'x' }]);
     assert.equal(error.retryAfterSeconds, 3);
     assert.equal(error.message, 'create secrets: 403 Forbidden it is being terminated');
     assert.equal((await failure(api.getSecret(key, options))).retryAfterSeconds, 9);

@@ -96,6 +96,7 @@ test('every metric of the register is in the text, with its type and its labels,
   metrics.refreshed('AWS', 'issued');
   metrics.stsCall({ cloud: 'AWS', code: 'OK', durationSeconds: 0.12 });
   metrics.event('sent');
+  metrics.fence('tokens', true);
   metrics.leading(true);
   const all = sources({
     credentials: () => [credential({ failure: 'STSUnavailable' }), credential({ name: 'b', suspended: true })],
@@ -144,6 +145,21 @@ test('what was counted is what is told', async () => {
   ] as const) {
     assert.equal(samples.get(key), value, key);
   }
+});
+
+test('a fence of which nothing is known has no series', async () => {
+  const metrics = new Metrics(OPTIONS);
+  const told = async (): Promise<(readonly [string, number])[]> =>
+    [...(await scrape(metrics, {}))].filter(([name]) => name.startsWith('workloadcredential_fence'));
+  assert.deepEqual(await told(), []);
+  metrics.fence('tokens', false);
+  metrics.fence('secrets', true);
+  assert.deepEqual(await told(), [
+    ['workloadcredential_fence_in_force{fence="tokens"}', 0],
+    ['workloadcredential_fence_in_force{fence="secrets"}', 1],
+  ]);
+  metrics.fence('tokens', undefined);
+  assert.deepEqual(await told(), [['workloadcredential_fence_in_force{fence="secrets"}', 1]]);
 });
 
 test('counters that somebody else counts do not add up from scrape to scrape', async () => {

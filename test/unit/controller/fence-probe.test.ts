@@ -1,0 +1,220 @@
+// The probe of the chart's fences: what each answer of the API server says, where it is tried, and how often; the sentences
+// by which it knows a fence are the chart's.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import type { ObjectKey, PartialObjectMetadata } from '../../../src/api/meta.ts';
+import {
+  FENCE_SENTENCES,
+  FENCES,
+  FenceProbe,
+  findingOf,
+  probedServiceAccount,
+  type Fence,
+} from '../../../src/controller/fence-probe.ts';
+import { KubeError } from '../../../src/kube/errors.ts';
+import { aCredential } from '../../support/builders.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
+import { captureLog } from '../../support/scripted-server.ts';
+
+const [TOKENS = '', TOKENS_PROTECTED = ''] = FENCE_SENTENCES.tokens;
+const [SECRETS = '', SECRETS_PROTECTED = ''] = FENCE_SENTENCES.secrets;
+
+/** A refusal as the API server sends it: an admission policy's words are the message of a cause without a reason. */
+function refusal(status: number, reason: string, ...sentences: readonly string[]): KubeError {
+  const policy = "ValidatingAdmissionPolicy 'wc-x.wc-system' with binding 'wc-x.wc-system' denied request: ";
+  const causes = sentences.map((sentence) => ({ reason: '', field: '', message: `${policy}${sentence}` }));
+  return new KubeError({ kind: 'status', status, reason, causes, operation: 'create', detail: sentences.join(' ') });
+}
+
+/** The sentence without the policy's name around it, as any webhook may say it. */
+const QUOTED = new KubeError({
+  kind: 'status',
+  status: 403,
+  reason: 'Forbidden',
+  causes: [{ reason: '', field: '', message: TOKENS }],
+  operation: 'create',
+  detail: '',
+});
+
+const NO_ANSWER = new KubeError({
+  kind: 'network',
+  status: 0,
+  reason: 'ECONNREFUSED',
+  operation: 'create',
+  detail: '',
+});
+const UNBINDABLE = refusal(400, 'BadRequest');
+
+describe('what an answer says of a fence', () => {
+  const CASES: readonly (readonly [name: string, fence: Fence, error: unknown, finding: string])[] = [
+    ['the fence on tokens refused', 'tokens', refusal(403, 'Forbidden', TOKENS), 'inForce'],
+    ['the fence on Secrets refused', 'secrets', refusal(403, 'Forbidden', SECRETS), 'inForce'],
+    ['it is a protected namespace, for tokens', 'tokens', refusal(403, 'Forbidden', TOKENS_PROTECTED), 'inForce'],
+    ['it is a protected namespace, for Secrets', 'secrets', refusal(403, 'Forbidden', SECRETS_PROTECTED), 'inForce'],
+    ['a dry run was taken', 'secrets', undefined, 'missing'],
+    ['a token was minted, which no API server does', 'tokens', undefined, 'missing'],
+    ['only the API server itself found that no token is bound to this', 'tokens', UNBINDABLE, 'missing'],
+    ['a webhook refused the dry run', 'secrets', refusal(400, 'BadRequest'), 'unknown'],
+    ['RBAC refused', 'tokens', refusal(403, 'Forbidden'), 'unknown'],
+    ['another policy refused', 'secrets', refusal(403, 'Forbidden', 'no Secrets on Mondays'), 'unknown'],
+    ["the other fence's sentence", 'secrets', refusal(403, 'Forbidden', TOKENS), 'unknown'],
+    ['somebody else quotes the sentence', 'tokens', QUOTED, 'unknown'],
+    ['the sentence with another status', 'tokens', refusal(422, 'Invalid', TOKENS), 'unknown'],
+    ['the ServiceAccount is gone', 'tokens', refusal(404, 'NotFound'), 'unknown'],
+    ['no answer came', 'secrets', NO_ANSWER, 'unknown'],
+    ['something else was thrown', 'secrets', new Error('odd'), 'unknown'],
+  ];
+  for (const [name, fence, error, finding] of CASES) {
+    test(`${name}: ${finding}`, () => {
+      assert.equal(findingOf(fence, error), finding);
+    });
+  }
+
+  test("the chart's policies have the sentences", () => {
+    const chart = readFileSync(new URL('../../../helm/templates/_fences.tpl', import.meta.url), 'utf8');
+    const messages = [...chart.matchAll(/^ {2}message: (.+)$/gm)].map(([, message]) => message);
+    for (const sentence of FENCES.flatMap((fence) => FENCE_SENTENCES[fence]))
+      assert.ok(messages.includes(sentence), sentence);
+  });
+});
+
+const account = (namespace: string, name: string): PartialObjectMetadata =>
+  ({
+    apiVersion: 'meta.k8s.io/v1',
+    kind: 'PartialObjectMetadata',
+    metadata: { namespace, name },
+  }) as PartialObjectMetadata;
+
+function caches(credentials: ReturnType<typeof aCredential>[], accounts: readonly PartialObjectMetadata[]) {
+  const byKey = new Map(accounts.map((each) => [`${each.metadata.namespace}/${each.metadata.name}`, each]));
+  return {
+    credentials: { list: () => credentials },
+    serviceAccounts: { get: (key: string) => byKey.get(key), list: () => byKey.values() },
+  };
+}
+
+const credential = aCredential();
+const key: ObjectKey = { namespace: credential.metadata.namespace ?? '', name: credential.spec.serviceAccountName };
+
+describe('where it is tried', () => {
+  test('is the ServiceAccount of a credential, before any other', () => {
+    const known = caches([credential], [account('a', 'default'), account(key.namespace, key.name)]);
+    assert.deepEqual(probedServiceAccount(known), key);
+  });
+
+  test('is any ServiceAccount when the credential names one that does not exist', () => {
+    assert.deepEqual(probedServiceAccount(caches([credential], [account('a', 'default')])), {
+      namespace: 'a',
+      name: 'default',
+    });
+  });
+
+  test('is nowhere without a ServiceAccount', () => {
+    assert.equal(probedServiceAccount(caches([credential], [])), undefined);
+  });
+});
+
+interface Try {
+  readonly what: string;
+  readonly atMs: number;
+}
+
+/** A probe against answers that the test sets. */
+function bench(known = caches([credential], [account(key.namespace, key.name)])) {
+  const clock = new FakeClock();
+  const log = captureLog();
+  const tries: Try[] = [];
+  const told: Record<string, boolean | undefined> = {};
+  const answers: Record<Fence, unknown> = { tokens: UNBINDABLE, secrets: undefined };
+  const attempt = async (fence: Fence, what: string): Promise<void> => {
+    tries.push({ what, atMs: clock.monotonicMs() - 1_000 });
+    await Promise.resolve();
+    if (answers[fence] !== undefined) throw answers[fence];
+  };
+  const api = {
+    tryBoundToken: async ({ namespace, name }: ObjectKey, audience: string) =>
+      attempt('tokens', `${namespace}/${name} ${audience}`),
+    tryForeignSecret: async (namespace: string) => attempt('secrets', namespace),
+  };
+  const metrics = { fence: (fence: string, inForce: boolean | undefined) => void (told[fence] = inForce) };
+  const stop = new AbortController();
+  const running = new FenceProbe({ api, caches: known, clock, log, metrics }).run(stop.signal);
+  return { clock, log, tries, told, answers, stop, running };
+}
+
+const inForce = { tokens: refusal(403, 'Forbidden', TOKENS), secrets: refusal(403, 'Forbidden', SECRETS) };
+
+describe('the probe', () => {
+  test('looks after 10 s, then every 30 s while a fence is missing, then every 5 minutes', async () => {
+    const { clock, tries, told, answers, stop, running } = bench();
+    await clock.advance(9_999);
+    assert.deepEqual(tries, []);
+    await clock.advance(1);
+    assert.deepEqual(
+      tries.map(({ what }) => what),
+      [`${key.namespace}/${key.name} sts.amazonaws.com`, key.namespace],
+    );
+    assert.deepEqual(told, { tokens: false, secrets: false });
+    Object.assign(answers, { secrets: inForce.secrets });
+    await clock.advance(30_000);
+    assert.deepEqual(told, { tokens: false, secrets: true });
+    Object.assign(answers, inForce);
+    await clock.advance(30_000);
+    assert.deepEqual(told, { tokens: true, secrets: true });
+    const seen = tries.length;
+    await clock.advance(299_999);
+    assert.equal(tries.length, seen);
+    await clock.advance(1);
+    assert.equal(tries.length, seen + 2);
+    stop.abort();
+    await running;
+  });
+
+  test('tells nothing of what is not known, and asks soon again', async () => {
+    const { clock, tries, told, answers, stop, running } = bench();
+    Object.assign(answers, { tokens: NO_ANSWER, secrets: NO_ANSWER });
+    await clock.advance(10_000);
+    assert.deepEqual(told, { tokens: undefined, secrets: undefined });
+    await clock.advance(30_000);
+    assert.equal(tries.length, 4);
+    stop.abort();
+    await running;
+  });
+
+  test('logs what has changed, once, and nothing when all is well from the beginning', async () => {
+    const { clock, log, answers, stop, running } = bench();
+    Object.assign(answers, inForce);
+    await clock.advance(10_000);
+    assert.equal(log.lines.length, 0);
+    Object.assign(answers, { secrets: undefined });
+    await clock.advance(300_000 + 60_000);
+    assert.deepEqual(
+      log.lines.map(({ level, fields }) => [level, fields?.['fence']]),
+      [['warn', 'secrets']],
+    );
+    Object.assign(answers, inForce);
+    await clock.advance(30_000);
+    assert.equal(log.lines.at(-1)?.level, 'info');
+    stop.abort();
+    await running;
+  });
+
+  test('asks nobody where there is no ServiceAccount', async () => {
+    const { clock, tries, stop, running } = bench(caches([], []));
+    await clock.advance(100_000);
+    assert.deepEqual(tries, []);
+    stop.abort();
+    await running;
+  });
+
+  test('ends with its signal, leaves no timer, and tells nothing of a call that was aborted', async () => {
+    const { clock, told, stop, running } = bench();
+    await clock.advance(5_000);
+    stop.abort();
+    await running;
+    await settle();
+    assert.equal(clock.waiters(), 0);
+    assert.deepEqual(told, {});
+  });
+});
