@@ -104,12 +104,12 @@ export const FLAGS = {
   'sts-ca-file': {
     value: 'FILE',
     default: '',
-    help: 'PEM certificates that STS endpoints are verified with, in place of the public authorities.',
+    help: 'PEM certificates that STS endpoints are verified with, in place of the public authorities. Read again when it changes.',
   },
   'sts-extra-ca-file': {
     value: 'FILE',
     default: '',
-    help: 'PEM certificates that STS endpoints are verified with, beside the public authorities: for a proxy that reads what passes through it, or private endpoints next to public ones. The API server is never verified with them.',
+    help: 'PEM certificates that STS endpoints are verified with, beside the public authorities: for a proxy that reads what passes through it, or private endpoints next to public ones. The API server is never verified with them. Read again when it changes.',
   },
   'https-proxy': {
     value: 'http://HOST:PORT',

@@ -16,6 +16,7 @@ import type { Log } from './runtime/log.ts';
 import { systemRandom } from './runtime/random.ts';
 import { jsonLog } from './telemetry/logger.ts';
 import type { ProcessStats } from './telemetry/metrics.ts';
+import { followAuthorities } from './transport/authorities.ts';
 import { type Egress, planEgress } from './transport/egress.ts';
 import { type TLSMaterial, undiciTransport } from './transport/undici.ts';
 import { VERSION } from './version.ts';
@@ -66,18 +67,22 @@ async function stsTLS({ stsCAFile, stsExtraCAFile }: Options): Promise<TLSMateri
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/** Each certificate is read here once: OpenSSL leaves out one that it cannot read, and says nothing. */
+/**
+ * Each certificate is read here once: OpenSSL leaves out one that it cannot read, and says nothing.
+ * @throws Error with one sentence.
+ */
 async function certificatesIn(path: string, flag: string): Promise<string> {
-  const pem = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) =>
-    fail(`${flag} ${path} cannot be read (${error.code ?? 'unreadable'}): give a file of PEM certificates.`),
-  );
+  const pem = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`${flag} ${path} cannot be read (${error.code ?? 'unreadable'}): give a file of PEM certificates.`);
+  });
   const certificates = pem.match(PEM_CERTIFICATE) ?? [];
   if (certificates.length === 0) {
-    fail(`${flag} ${path} holds no PEM certificate: give a file of PEM certificates.`);
+    throw new Error(`${flag} ${path} holds no PEM certificate: give a file of PEM certificates.`);
   }
   const broken = certificates.findIndex((certificate) => !isCertificate(certificate));
   if (broken >= 0) {
-    fail(`${flag} ${path}: certificate ${broken + 1} of ${certificates.length} cannot be read: repair or remove it.`);
+    const which = `certificate ${broken + 1} of ${certificates.length}`;
+    throw new Error(`${flag} ${path}: ${which} cannot be read: repair or remove it.`);
   }
   return certificates.join('\n');
 }
@@ -165,9 +170,14 @@ async function run(options: Options): Promise<number> {
   process.on('unhandledRejection', crash);
   const stop = stopOnSignals();
   const identity = await identityFor(options);
-  const tls = await stsTLS(options);
   const egress = egressFor(options, identity, log);
   const connectTimeoutMs = CONNECT_TIMEOUT_MS;
+  const stsTransport = await followAuthorities({
+    read: async () => stsTLS(options),
+    open: (tls) => undiciTransport({ connections: STS_CONNECTIONS, tls, connectTimeoutMs, route: egress.sts }),
+    clock: systemClock,
+    log,
+  });
   const operator = new Operator({
     options,
     identity,
@@ -177,7 +187,7 @@ async function run(options: Options): Promise<number> {
     apiServerAudiences: [...options.apiServerAudiences, ...(await ownAudiences(identity))],
     openTransport: (material) =>
       undiciTransport({ connections: KUBE_CONNECTIONS, tls: material, connectTimeoutMs, route: egress.apiServer }),
-    stsTransport: undiciTransport({ connections: STS_CONNECTIONS, tls, connectTimeoutMs, route: egress.sts }),
+    stsTransport,
     clock: systemClock,
     random: systemRandom,
     log,

@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../../src/', import.meta.url));
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   api: [],
   runtime: ['type api/meta.ts'],
-  transport: [],
+  transport: ['type runtime/clock.ts', 'type runtime/log.ts'],
   credential: ['api'],
   render: ['credential', 'api'],
   providers: ['credential', 'api', 'transport', 'runtime/clock.ts', 'type runtime/random.ts'],
