@@ -57,6 +57,8 @@ export function consumersPage({ rows }: Results): string {
     '',
     ...table,
     '',
+    '`spec.secret.data` is a file of your own: [the profile that needs no command](../consuming.md#without-cat).',
+    '',
     '"Looks again" is counted from the end that the file says, which is two minutes before the true one: see',
     '[the end that files say](secret.md#the-end-that-files-say). It was found by writing other ends, not by waiting.',
     '',

@@ -14,9 +14,10 @@ const VARIABLE_NAMES = [
 /** Alibaba Cloud's formats. */
 export const ALIBABA_CLOUD_FORMATS: CloudFormats<ResolvedAlibabaCloud> = {
   /**
-   * ~/.aliyun/config.json, for the credential tools of every language. Mode External runs the command, without a shell, from
-   * 3 minutes before `expiration` on; that time must have no fraction (Go and Java take it for none then, and Python refuses
-   * it), and `mode` is what the CLI takes the answer for.
+   * ~/.aliyun/config.json, for the CLI and the credential tools of every language but Java, whose published versions know no
+   * mode External (1.0.3 is the newest). That mode runs the command, without a shell, from 3 minutes before `expiration` on;
+   * that time must have no fraction (Go takes it for none then, and Python refuses it), and `mode` is what the CLI takes the
+   * answer for.
    * https://github.com/aliyun/credentials-go (credentials/providers/external.go), external.py, external.js
    */
   files: (exchange, parts, { mountPath, fileExpirationMs }) => ({

@@ -53,19 +53,19 @@ export class Consumer {
 
   /** Renders a session as the operator does, and brings it into the volume. */
   async show({ accessKeyID, secretAccessKey, sessionToken }: IssuedSession, told: ToldTimes): Promise<void> {
+    const { format, own } = this.#client;
     const secret = {
       name: 'orders',
-      formats: [this.#client.format],
+      formats: [format === 'spec.secret.data' ? 'Files' : format],
       mountPath: this.#mount.path,
-      data: {},
+      data: own === undefined ? {} : { [own.key]: own.template },
       labels: {},
       annotations: {},
       deletionPolicy: 'Delete',
     } as const;
     const times = { issueTime: formatTime(told.issueTimeMs), expiration: formatTime(told.expirationTimeMs) };
-    await this.#mount.show(
-      renderData(this.#judge.exchange, secret, { accessKeyID, secretAccessKey, sessionToken, ...times }),
-    );
+    const data = renderData(this.#judge.exchange, secret, { accessKeyID, secretAccessKey, sessionToken, ...times });
+    await this.#mount.show(own === undefined ? data : { [own.path]: data[own.key] ?? '' });
   }
 
   async start(): Promise<void> {

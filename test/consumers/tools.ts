@@ -93,16 +93,17 @@ export async function goPrograms(): Promise<string> {
   });
 }
 
-/** The class path with the programs in Java and their libraries. */
-export async function javaClassPath(): Promise<string> {
-  const source = join(JAVA, 'src', 'AWSConsumer.java');
-  const pom = join(JAVA, 'pom.xml');
-  const directory = await once(`java-${keyOf([source, pom])}`, async (partial) => {
+/** The class path with the program in Java for a cloud and its libraries: each vendor's own, which do not go together. */
+export async function javaClassPath(cloud: string): Promise<string> {
+  const program = readdirSync(join(JAVA, cloud)).filter((name) => name.endsWith('.java'));
+  const sources = [join(JAVA, 'Lines.java'), ...program.map((name) => join(JAVA, cloud, name))];
+  const pom = join(JAVA, cloud, 'pom.xml');
+  const directory = await once(`java-${cloud}-${keyOf([...sources, pom])}`, async (partial) => {
     const libraries = join(partial, 'lib');
     await mkdir(libraries, { recursive: true });
     const copy = ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${libraries}`];
     await run('mvn', copy, partial);
-    await run('javac', ['-cp', join(libraries, '*'), '-d', join(partial, 'classes'), source], partial);
+    await run('javac', ['-cp', join(libraries, '*'), '-d', join(partial, 'classes'), ...sources], partial);
   });
   return [join(directory, 'classes'), join(directory, 'lib', '*')].join(':');
 }
@@ -110,7 +111,9 @@ export async function javaClassPath(): Promise<string> {
 /** The version of a package that the requirements, the Go module or Maven's properties pin. */
 export function pinnedVersion(name: string): string {
   const texts = [readFileSync(PYTHON_REQUIREMENTS, 'utf8'), readFileSync(join(GO, 'go.mod'), 'utf8')];
-  const property = new RegExp(`<${name}>(.+)</${name}>`).exec(readFileSync(join(JAVA, 'pom.xml'), 'utf8'));
+  const poms = readdirSync(JAVA, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const properties = poms.map((entry) => readFileSync(join(JAVA, entry.name, 'pom.xml'), 'utf8')).join('\n');
+  const property = new RegExp(`<${name}>(.+)</${name}>`).exec(properties);
   if (property?.[1] !== undefined) return property[1];
   const escaped = name.replaceAll('.', '\\.');
   const found = texts

@@ -135,8 +135,14 @@ export async function findWindow(client: Client, judge: Judge): Promise<number |
   });
 }
 
-/** What it takes that a client has the credential that is in the volume, when the one before says no end soon. */
-export async function findBehaviour(client: Client, judge: Judge): Promise<Behaviour> {
+/**
+ * What it takes that a client has the credential that is in the volume, when the one before says no end soon.
+ * @returns with `unreadable` also what the client says.
+ */
+export async function findBehaviour(
+  client: Client,
+  judge: Judge,
+): Promise<{ readonly behaviour: Behaviour; readonly refusal?: string }> {
   return withConsumer(client, judge, async (consumer) => {
     const first = await judge.issue(HOUR_MS / SECOND_MS);
     await consumer.start();
@@ -146,14 +152,15 @@ export async function findBehaviour(client: Client, judge: Judge): Promise<Behav
     const endMs = Date.now() + (client.pauseMs === undefined ? 5 : 10) * SECOND_MS;
     await showUntil(consumer, first, endMs);
     await consumer.renew();
-    if ((await consumer.call()).signedBy !== first.accessKeyID) return 'unreadable';
+    const { signedBy, error = 'nothing' } = await consumer.call();
+    if (signedBy !== first.accessKeyID) return { behaviour: 'unreadable', refusal: error };
     const second = await judge.issue(HOUR_MS / SECOND_MS);
     await showUntil(consumer, second, Date.now() + HOUR_MS);
     await sleepUntil(endMs + SECOND_MS);
     for (let count = 0; count < 3; count += 1) {
-      if ((await consumer.call()).signedBy === second.accessKeyID) return 'reloads';
+      if ((await consumer.call()).signedBy === second.accessKeyID) return { behaviour: 'reloads' };
     }
     await consumer.renew();
-    return (await consumer.call()).signedBy === second.accessKeyID ? 'new client' : 'restart';
+    return { behaviour: (await consumer.call()).signedBy === second.accessKeyID ? 'new client' : 'restart' };
   });
 }
