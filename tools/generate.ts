@@ -5,10 +5,12 @@ import { FLAGS } from '../src/options.ts';
 import { OWN_AUDIENCES } from '../src/providers/endpoints.ts';
 import { METRICS } from '../src/telemetry/metric-register.ts';
 import { readResults } from '../test/consumers/results.ts';
+import { readVerdicts } from '../test/gitops/verdicts.ts';
 import { consumersPage } from './consumers-page.ts';
 import { CRD_PATH, readCRD, readCRDText } from './crd-file.ts';
 import { crdPage, errorsPage, metricsPage, optionsPage, rbacPage } from './generate-pages.ts';
 import { typesOf } from './generate-types.ts';
+import { argocdPatch, CUSTOMIZATION_PATH, healthTest, withVerdicts } from './gitops-files.ts';
 import { rulesYAML, userRulesYAML } from './rbac-rules.ts';
 import { valuesPage } from './values-page.ts';
 
@@ -67,6 +69,9 @@ export async function generatedFiles(): Promise<ReadonlyMap<string, string>> {
     ['helm/files/crd.yaml', yamlNote(CRD_PATH) + chartCRD(plainCRD)],
     ['helm/templates/_rules.tpl', chartRules()],
     ['deploy/crd.yaml', yamlNote(CRD_PATH) + plainCRD],
+    ['deploy/argocd/argocd-cm.yaml', argocdPatch(sourceText(`${CUSTOMIZATION_PATH}health.lua`))],
+    ...[...healthTest()].map(([path, text]) => [CUSTOMIZATION_PATH + path, text] as const),
+    ['docs/gitops.md', withVerdicts(sourceText('docs/gitops.md'), readVerdicts())],
   ]);
 }
 
