@@ -2,10 +2,10 @@
 // is installed into the system), or those on PATH where there is no apt-get; started on a loopback port with what a test gives
 // it, and its query API. What is missing is told in one sentence with the cure.
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { cacheDirectory, MissingToolError } from './binaries.ts';
-import { type CommandResult, runCommand } from './command.ts';
+import { unpackDebianPackages } from './debian.ts';
 import { withLock } from './lock.ts';
 import { type Child, freePorts, removeScratchDirectory, scratchDirectory, startChild } from './processes.ts';
 import { AbortedWait, waitFor } from './wait.ts';
@@ -18,6 +18,12 @@ export interface PrometheusTools {
 
 const PROGRAMS = ['prometheus', 'promtool'] as const;
 const CURE = 'install apt-get and dpkg (Debian), or have prometheus and promtool 2.42 or newer on PATH';
+const PACKAGES = {
+  name: 'prometheus',
+  packages: ['prometheus'],
+  purpose: 'Prometheus to evaluate the alerts with',
+  cure: CURE,
+};
 
 function toolsIn(directory: string): PrometheusTools | undefined {
   const [prometheus, promtool] = PROGRAMS.map((name) => join(directory, name));
@@ -29,44 +35,6 @@ function toolsIn(directory: string): PrometheusTools | undefined {
 function toolsOnPath(): PrometheusTools | undefined {
   const directories = (process.env['PATH'] ?? '').split(delimiter);
   return directories.map(toolsIn).find((tools) => tools !== undefined);
-}
-
-async function run(command: string, args: readonly string[], cwd: string): Promise<CommandResult | undefined> {
-  const { PATH = '/usr/bin:/bin', http_proxy = '', https_proxy = '' } = process.env;
-  const proxies = { ...(http_proxy === '' ? {} : { http_proxy }), ...(https_proxy === '' ? {} : { https_proxy }) };
-  const env = { PATH, LC_ALL: 'C', ...proxies };
-  return await runCommand(command, args, { env, cwd, timeoutMs: 300_000 }).catch(() => undefined);
-}
-
-/** The package is taken from the machine's own sources, whose signatures apt checks. Stale lists are read anew, once. */
-async function download(directory: string): Promise<string> {
-  const args = ['download', 'prometheus'];
-  const first = await run('apt-get', args, directory);
-  if (first === undefined) throw new MissingToolError(`There is no Prometheus to evaluate the alerts with: ${CURE}.`);
-  let last: CommandResult | undefined = first;
-  if (first.code !== 0) {
-    await run('apt-get', ['update'], directory);
-    last = await run('apt-get', args, directory);
-  }
-  const file = (await readdir(directory)).find((name) => name.endsWith('.deb'));
-  if (last?.code !== 0 || file === undefined) {
-    const told = (last?.stderr ?? '').trim().split('\n').at(-1) ?? '';
-    throw new MissingToolError(`apt-get download prometheus ended with ${last?.code} (${told}): ${CURE}.`);
-  }
-  return file;
-}
-
-async function unpack(target: string): Promise<void> {
-  const partial = await mkdtemp(join(target, '..', '.prometheus-'));
-  try {
-    const file = await download(partial);
-    const unpacked = await run('dpkg', ['-x', file, 'package'], partial);
-    if (unpacked?.code !== 0) throw new MissingToolError(`dpkg -x ${file} failed (${unpacked?.stderr}): ${CURE}.`);
-    await rm(target, { recursive: true, force: true });
-    await rename(join(partial, 'package'), target);
-  } finally {
-    await rm(partial, { recursive: true, force: true });
-  }
 }
 
 /**
@@ -83,7 +51,7 @@ export async function ensurePrometheus(): Promise<PrometheusTools> {
   const made = await withLock(join(parent, '.prometheus.lock'), async () => {
     const before = toolsIn(programs);
     if (before !== undefined) return before;
-    await unpack(directory).catch((error: unknown) => {
+    await unpackDebianPackages(directory, PACKAGES).catch((error: unknown) => {
       if (toolsOnPath() === undefined) throw error;
     });
     return toolsIn(programs) ?? toolsOnPath();
