@@ -44,6 +44,11 @@ export function forgetProcess(pid: number): void {
   tellReaper(`-pid ${pid}`);
 }
 
+/** Registers a directory of a cgroup hierarchy, to be removed with all below it when this process ends. */
+export function reapCgroups(directory: string): void {
+  tellReaper(`+cgr ${directory}`);
+}
+
 /** A directory of its own under the system's temporary one, removed when this process ends. */
 export function scratchDirectory(name: string): string {
   const directory = mkdtempSync(join(tmpdir(), `wc-${name}-`));
