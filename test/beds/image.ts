@@ -52,7 +52,8 @@ const TAG = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { v
 const DEPENDENCY_FILES = ['Dockerfile', '.dockerignore', 'package.json', 'package-lock.json', '.npmrc'];
 const WORKLOAD = fileURLToPath(new URL('./workload.ts', import.meta.url));
 const NO_NPM = 'There is no npm on PATH, which the image is built with: install Node with npm.';
-const KEPT_DAYS = 14;
+/** An archive is small; a store is a gigabyte. */
+const KEPT_DAYS = { archive: 14, store: 1 };
 const MINUTE_MS = 60_000;
 
 /** A base with npm, as node:24-slim is one. */
@@ -309,7 +310,8 @@ async function keepOnlyUsed(directory: string, used: readonly string[]): Promise
     const path = join(directory, name);
     if (name.startsWith('.') || used.includes(path)) continue;
     const ageDays = (now.getTime() - (await stat(path)).mtimeMs) / (24 * 60 * MINUTE_MS);
-    if (ageDays > KEPT_DAYS) await rm(path, { recursive: true, force: true });
+    if (ageDays > KEPT_DAYS[name.startsWith('store-') ? 'store' : 'archive'])
+      await rm(path, { recursive: true, force: true });
   }
 }
 

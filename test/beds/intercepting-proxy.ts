@@ -257,8 +257,8 @@ class Proxy {
   }
 }
 
-async function listen(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1');
+async function listen(server: Server, address = '127.0.0.1'): Promise<number> {
+  server.listen(0, address);
   await once(server, 'listening');
   server.unref();
   return (server.address() as AddressInfo).port;
@@ -274,7 +274,7 @@ async function close(server: Server, proxy: Proxy): Promise<void> {
 
 /** The proxy in front of STS. */
 export interface STSProxy {
-  /** `http://127.0.0.1:PORT`. */
+  /** `http://127.0.0.1:PORT`, or what its front says. */
   readonly url: string;
   readonly calls: readonly Call[];
   /** From now on every call (or the next `times` calls) meets this. */
@@ -320,8 +320,18 @@ export const STS_FAULTS = {
 
 const SECRET_ELEMENTS = /<(?:SecretAccessKey|SessionToken)>([^<]+)</g;
 
-/** Starts a plain HTTP proxy in front of an STS. The Host header is passed on as it came: signatures cover it. */
-export async function startSTSProxy(targetURL: string): Promise<STSProxy> {
+/** Where a proxy listens, when pods are to reach it. */
+export interface TLSFront {
+  readonly address: string;
+  readonly certificatePEM: string;
+  readonly privateKeyPEM: string;
+}
+
+/**
+ * Starts a proxy in front of an STS: plain HTTP on loopback unless it is given a front. The Host header is passed on as it came:
+ * signatures cover it.
+ */
+export async function startSTSProxy(targetURL: string, front?: TLSFront): Promise<STSProxy> {
   let fault: Action = 'forward';
   let remaining = 0;
   const secrets = new Set<string>();
@@ -340,12 +350,16 @@ export async function startSTSProxy(targetURL: string): Promise<STSProxy> {
       },
     },
   );
-  const server = createHTTPServer((request, response) => {
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
     proxy.handle(request, response);
-  });
-  const port = await listen(server);
+  };
+  const server =
+    front === undefined
+      ? createHTTPServer(handle)
+      : createHTTPSServer({ cert: front.certificatePEM, key: front.privateKeyPEM }, handle);
+  const port = await listen(server, front?.address);
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: front === undefined ? `http://127.0.0.1:${port}` : `https://${front.address}:${port}`,
     calls: proxy.calls,
     fail: (action, times = Number.POSITIVE_INFINITY) => {
       fault = action;

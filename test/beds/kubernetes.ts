@@ -57,6 +57,8 @@ export interface KubernetesBed {
   readonly issuer: string;
   /** The administrator's kubeconfig: a client certificate in system:masters. */
   readonly admin: { readonly text: string; readonly file: string };
+  /** For a kubectl that runs beside the test, as a watch does. */
+  readonly kubectlFile: string;
   /** A directory for a test's own files; removed with the bed. */
   readonly directory: string;
   /** Runs kubectl as the administrator; a status other than 0 is an answer. */
@@ -75,6 +77,8 @@ export interface KubernetesBed {
     name: string,
     options?: ServiceAccountKubeconfigOptions,
   ): Promise<{ text: string; file: string; token: string }>;
+  /** Writes a kubeconfig with a client certificate of this subject, as the cluster's own components have one. */
+  userKubeconfig(subject: Subject): Promise<string>;
   /** SIGKILL to kube-apiserver: an outage. */
   killAPIServer(): Promise<void>;
   /** Starts it again, same port, same data. */
@@ -394,6 +398,7 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
     caPEM,
     issuer: layout.server,
     admin: { text: readFileSync(admin, 'utf8'), file: admin },
+    kubectlFile: binaries.path('kubectl'),
     directory: layout.file('test'),
     kubectl,
     helm: helmOf(layout),
@@ -409,6 +414,12 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
       const file = layout.file(`test/${namespace}.${name}.${++serial}.kubeconfig`);
       writeFileSync(file, text, { mode: 0o600 });
       return { text, file, token: bearer };
+    },
+    userKubeconfig: async (subject) => {
+      const user = await layout.authority.issueClient(subject);
+      const file = layout.file(`${subject.commonName.replaceAll(':', '-')}.kubeconfig`);
+      writeFileSync(file, kubeconfigText({ server: layout.server, caPEM, user }), { mode: 0o600 });
+      return file;
     },
     killAPIServer: async () => {
       await servers.kill('kube-apiserver');

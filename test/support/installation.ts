@@ -9,9 +9,9 @@ import type { Condition } from '../../src/api/meta.ts';
 import { scanForSecrets } from '../beds/canary.ts';
 import type { Corpus, Finding } from '../beds/canary.ts';
 import { startSTSProxy } from '../beds/intercepting-proxy.ts';
-import type { APIProxy, STSProxy } from '../beds/intercepting-proxy.ts';
+import type { APIProxy, STSProxy, TLSFront } from '../beds/intercepting-proxy.ts';
 import { startKubernetes } from '../beds/kubernetes.ts';
-import type { KubernetesBed } from '../beds/kubernetes.ts';
+import type { KubernetesBed, KubernetesOptions } from '../beds/kubernetes.ts';
 import { startOperator } from '../beds/operator.ts';
 import type { LogLine, OperatorProcess } from '../beds/operator.ts';
 import { waitFor } from '../beds/wait.ts';
@@ -27,6 +27,8 @@ const CHART = fileURLToPath(new URL('../../helm', import.meta.url));
 export const SYSTEM_NAMESPACE = 'wc-system';
 const RELEASE = 'wc';
 const LISTEN_FLAG = '--listen-address=';
+/** The tests force refreshes in a row, and the scan for secrets wants all lines. */
+const FOR_TESTS = ['--set', 'logLevel=debug', '--set', 'minRefreshIntervalSeconds=1'];
 /** What a test waits for something that the operator does at once; a loaded machine needs some of it. */
 const SOON_MS = 20_000;
 
@@ -155,8 +157,8 @@ export class Installation {
   }
 
   /** Puts a counting proxy in front of an STS; stopped with the rest. */
-  async addProxy(url: string): Promise<STSProxy> {
-    const proxy = await startSTSProxy(url);
+  async addProxy(url: string, front?: TLSFront): Promise<STSProxy> {
+    const proxy = await startSTSProxy(url, front);
     this.proxies.push(proxy);
     return proxy;
   }
@@ -175,16 +177,25 @@ export class Installation {
 
   /** Installs the chart, and starts the program with the arguments of the chart's Deployment. */
   async install(options: InstallOptions): Promise<OperatorProcess> {
-    // So that the API server judges the Deployment's pods, too: it makes them, though no node runs them.
+    await this.createSystemNamespace();
+    await this.#helm('install', options, FOR_TESTS);
+    return await this.start();
+  }
+
+  /** Restricted, so that the API server judges the Deployment's pods, too: it makes them, where no node runs them as well. */
+  async createSystemNamespace(): Promise<void> {
     const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
     await this.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM_NAMESPACE, labels } });
+  }
+
+  /** Installs the chart and starts nothing: the bed's node runs its pods. The namespace is there. */
+  async installForNode(options: InstallOptions): Promise<void> {
     await this.#helm('install', options, []);
-    return await this.start();
   }
 
   /** Puts this checkout's chart in the place of the one that was installed, with the same values; starts nothing. */
   async upgrade(): Promise<void> {
-    await this.#helm('upgrade', { ...this.#install, chart: CHART }, []);
+    await this.#helm('upgrade', { ...this.#install, chart: CHART }, FOR_TESTS);
   }
 
   async #helm(verb: 'install' | 'upgrade', options: InstallOptions, further: readonly string[]): Promise<void> {
@@ -195,9 +206,7 @@ export class Installation {
     for (const [path, value] of Object.entries(options.values ?? {})) {
       command.push('--set-json', `${path}=${JSON.stringify(value)}`);
     }
-    // The tests force refreshes in a row.
-    const debug = ['--set', 'logLevel=debug', '--set', 'minRefreshIntervalSeconds=1'];
-    const installed = await this.kubernetes.helm([...command, ...values, ...debug, '--wait=hookOnly']);
+    const installed = await this.kubernetes.helm([...command, ...values, '--wait=hookOnly']);
     assert.equal(installed.code, 0, installed.stderr);
     const template = await this.#podTemplate();
     const account = template.spec.serviceAccountName;
@@ -414,7 +423,7 @@ export class Installation {
       { name: `log of operator ${index}`, text: operator.output() },
       { name: `command line of operator ${index}`, text: operator.commandLine },
     ]);
-    const metrics = await this.operator.metrics();
+    const metrics = this.operators.length === 0 ? [] : [{ name: 'metrics', text: await this.operator.metrics() }];
     const kinds = 'workloadcredentials,events,events.events.k8s.io,serviceaccounts,leases,configmaps,deployments';
     const objects = await this.kubectl('get', kinds, '--all-namespaces', '-o', 'yaml', '--show-managed-fields');
     const template = '{range .items[*]}{.metadata}{"\\n"}{end}';
@@ -430,7 +439,7 @@ export class Installation {
     const paths = [...this.proxies, ...(this.#install.apiProxy === undefined ? [] : [this.#install.apiProxy])];
     return [
       ...perOperator,
-      { name: 'metrics', text: metrics },
+      ...metrics,
       { name: 'objects', text: objects },
       { name: "Secrets' metadata", text: secrets },
       {
@@ -472,8 +481,8 @@ export class Installation {
 }
 
 /** A control plane with an administrator's client, and nothing installed. */
-export async function startCluster(): Promise<Installation> {
-  const kubernetes = await startKubernetes();
+export async function startCluster(options: KubernetesOptions = {}): Promise<Installation> {
+  const kubernetes = await startKubernetes(options);
   try {
     const account = { namespace: 'kube-system', name: 'tester' };
     const admin = `--serviceaccount=${account.namespace}:${account.name}`;

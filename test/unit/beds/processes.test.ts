@@ -21,10 +21,16 @@ function isRunning(pid: number): boolean {
   }
 }
 
-test('a process that is killed takes its children and its directories with it', async () => {
+test('a process that is killed takes its children, its directories and its cgroups with it', async () => {
+  const parent = mkdtempSync(join(tmpdir(), 'wc-cgroup-'));
+  const cgroup = join(parent, 'cgroup');
   const program = `
-    const { startChild, scratchDirectory } = await import(${JSON.stringify(PROCESSES)});
+    const { mkdirSync } = await import('node:fs');
+    const { reapCgroups, startChild, scratchDirectory } = await import(${JSON.stringify(PROCESSES)});
     const directory = scratchDirectory('reaper-test');
+    // Directories in one another, without a file that could be removed: as cgroups are.
+    mkdirSync(${JSON.stringify(cgroup)} + '/pods/pod', { recursive: true });
+    reapCgroups(${JSON.stringify(cgroup)});
     const child = await startChild({
       name: 'idle', command: process.execPath, args: ['-e', 'setInterval(() => {}, 1000)'],
       env: {}, cwd: directory, logFile: directory + '/log',
@@ -38,9 +44,12 @@ test('a process that is killed takes its children and its directories with it', 
   const { pid, directory } = JSON.parse(line) as { pid: number; directory: string };
   assert.equal(isRunning(pid), true);
   assert.equal(existsSync(directory), true);
+  assert.equal(existsSync(cgroup), true);
   owner.kill('SIGKILL');
   await waitFor('the child to be killed', () => !isRunning(pid), { timeoutMs: 20_000 });
   await waitFor('the directory to be removed', () => !existsSync(directory), { timeoutMs: 20_000 });
+  assert.equal(existsSync(cgroup), false, 'it goes before the directories');
+  rmSync(parent, { recursive: true });
 });
 
 test('two that want the lock have it one after the other', async () => {
