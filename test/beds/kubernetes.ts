@@ -25,8 +25,13 @@ export interface KubernetesOptions {
   readonly controllerManager?: boolean;
   /** The API server's port; by default a free one. */
   readonly port?: number;
-  /** Further arguments of kube-apiserver. */
+  /** Further arguments of kube-apiserver. Read at each start: who keeps the list can change it between two. */
   readonly apiServerArguments?: readonly string[];
+  /**
+   * Issuers of its tokens, where that is not the API server itself: the first signs, all are accepted. Their documents are
+   * published by the test. Read at each start.
+   */
+  readonly issuers?: readonly string[];
 }
 
 /** How kubectl is called. */
@@ -53,7 +58,7 @@ export interface KubernetesBed {
   /** `https://127.0.0.1:PORT`. */
   readonly server: string;
   readonly caPEM: string;
-  /** The issuer of its ServiceAccount tokens; the same as `server`. */
+  /** The issuer of its ServiceAccount tokens when it was started; the same as `server` unless the test has its own. */
   readonly issuer: string;
   /** The administrator's kubeconfig: a client certificate in system:masters. */
   readonly admin: { readonly text: string; readonly file: string };
@@ -162,7 +167,8 @@ function etcdArguments({ file, etcdPort }: Layout): string[] {
   ];
 }
 
-function apiServerArguments({ file, server, port, etcdPort }: Layout): string[] {
+function apiServerArguments({ file, server, port, etcdPort }: Layout, options: KubernetesOptions): string[] {
+  const { issuers = [server] } = options;
   return [
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
     '--bind-address=127.0.0.1',
@@ -172,8 +178,8 @@ function apiServerArguments({ file, server, port, etcdPort }: Layout): string[] 
     `--tls-private-key-file=${file('apiserver.key')}`,
     `--client-ca-file=${file('ca.crt')}`,
     `--cert-dir=${file('apiserver')}`,
-    `--service-account-issuer=${server}`,
-    `--service-account-jwks-uri=${server}/openid/v1/jwks`,
+    ...issuers.map((issuer) => `--service-account-issuer=${issuer}`),
+    `--service-account-jwks-uri=${issuers[0] ?? server}/openid/v1/jwks`,
     `--service-account-key-file=${file('sa.pub')}`,
     `--service-account-signing-key-file=${file('sa.key')}`,
     `--api-audiences=${server}`,
@@ -185,6 +191,7 @@ function apiServerArguments({ file, server, port, etcdPort }: Layout): string[] 
     `--audit-policy-file=${file('audit-policy.json')}`,
     `--audit-log-path=${file('audit.log')}`,
     '--audit-log-mode=blocking',
+    ...(options.apiServerArguments ?? []),
   ];
 }
 
@@ -276,8 +283,8 @@ class Servers {
   }
 }
 
-async function startAPIServer(servers: Servers, layout: Layout, further: readonly string[]): Promise<void> {
-  await servers.start('kube-apiserver', [...apiServerArguments(layout), ...further]);
+async function startAPIServer(servers: Servers, layout: Layout, options: KubernetesOptions): Promise<void> {
+  await servers.start('kube-apiserver', apiServerArguments(layout, options));
   await servers.wait('kube-apiserver to be ready', async () => {
     return (await getOverTLS(`${layout.server}/readyz`, layout.authority.certificatePEM)).status === 200;
   });
@@ -344,7 +351,7 @@ async function up(layout: Layout, binaries: Binaries, options: KubernetesOptions
   const kubectl = kubectlOf(layout, binaries);
   try {
     await servers.start('etcd', etcdArguments(layout));
-    await startAPIServer(servers, layout, options.apiServerArguments ?? []);
+    await startAPIServer(servers, layout, options);
     const manager = options.controllerManager === false ? Promise.resolve() : startManager(servers, layout, kubectl);
     await Promise.all([openIssuerDiscovery(kubectl), manager]);
     return servers;
@@ -396,7 +403,7 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
   return {
     server: layout.server,
     caPEM,
-    issuer: layout.server,
+    issuer: options.issuers?.[0] ?? layout.server,
     admin: { text: readFileSync(admin, 'utf8'), file: admin },
     kubectlFile: binaries.path('kubectl'),
     directory: layout.file('test'),
@@ -425,7 +432,7 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
       await servers.kill('kube-apiserver');
     },
     restartAPIServer: async () => {
-      await startAPIServer(servers, layout, options.apiServerArguments ?? []);
+      await startAPIServer(servers, layout, options);
     },
     pauseAPIServer: () => servers.signal('kube-apiserver', 'SIGSTOP'),
     resumeAPIServer: () => servers.signal('kube-apiserver', 'SIGCONT'),
@@ -436,7 +443,7 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
     },
     restoreEtcd: async (copy) => {
       await restoreEtcd(servers, layout, copy);
-      await startAPIServer(servers, layout, options.apiServerArguments ?? []);
+      await startAPIServer(servers, layout, options);
       if (options.controllerManager === false) return;
       // Its caches are from the other history.
       await servers.kill('kube-controller-manager');
