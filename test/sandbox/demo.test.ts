@@ -1,5 +1,5 @@
 // Promises: `npm run demo` does what it tells: run as a process, judged by its exit status, its lines and what it leaves
-// behind. All runs go at once, since each of them mostly waits.
+// behind. All runs go at once, since each of them mostly waits. README.md and docs/quickstart.md tell the reader to run it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';

@@ -11,10 +11,23 @@ export interface Page {
   readonly text: string;
 }
 
+/** What the comment on the line before a block says of it. */
+export interface Mark {
+  /** `run`: a test executes the block's text; `tested by`: the same is done there; `needs`: what we do not have. */
+  readonly kind: 'run' | 'tested by' | 'needs';
+  /** The test file, or what is needed. */
+  readonly value: string;
+}
+
 /** A block between fences. */
 export interface CodeBlock {
   readonly language: string;
   readonly text: string;
+  /** The page's line of the opening fence, from 1. */
+  readonly line: number;
+  /** The heading that it stands under. */
+  readonly section: string;
+  readonly mark: Mark | undefined;
 }
 
 /** The text of a file of the repository. */
@@ -43,9 +56,37 @@ export function isHandWritten({ text }: Page): boolean {
 
 const FENCE = /^```(\w*)\n([\s\S]*?)^```$/gm;
 
+const MARK = /^<!-- (run|tested by|needs): (\S(?:.*\S)?) -->$/;
+
+function markOf(line: string): Mark | undefined {
+  const [, kind, value = ''] = MARK.exec(line) ?? [];
+  return kind === undefined ? undefined : { kind: kind as Mark['kind'], value };
+}
+
 /** The blocks between fences. */
 export function codeBlocks({ text }: Page): CodeBlock[] {
-  return [...text.matchAll(FENCE)].map(([, language = '', block = '']) => ({ language, text: block }));
+  return [...text.matchAll(FENCE)].map((match) => {
+    const [, language = '', block = ''] = match;
+    const before = prose({ path: '', text: text.slice(0, match.index) });
+    return {
+      language,
+      text: block,
+      line: text.slice(0, match.index).split('\n').length,
+      section: /^#{1,6} (.+)$/.exec(before.split('\n').findLast((line) => /^#{1,6} /.test(line)) ?? '')?.[1] ?? '',
+      mark: markOf(before.split('\n').at(-2) ?? ''),
+    };
+  });
+}
+
+/** Every block that tells the reader to type something: of the README and of docs. */
+export function shellBlocks(): { readonly page: Page; readonly block: CodeBlock }[] {
+  return pages()
+    .filter(({ path }) => path === 'README.md' || path.startsWith('docs/'))
+    .flatMap((page) =>
+      codeBlocks(page)
+        .filter(({ language }) => language === 'sh')
+        .map((block) => ({ page, block })),
+    );
 }
 
 /** The text without the blocks between fences. */

@@ -1,0 +1,151 @@
+// Promises: what a node would do for the operator's Deployment, with processes for containers: starts the built program with
+// the Deployment's own arguments and a token of its ServiceAccount, anew when either changes, and ends it when there is no
+// Deployment or it is scaled to nothing. So a test can install, upgrade, scale and uninstall by commands alone.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KubernetesBed } from '../beds/kubernetes.ts';
+import { startOperator } from '../beds/operator.ts';
+import type { OperatorProcess } from '../beds/operator.ts';
+import { waitFor } from '../beds/wait.ts';
+import type { ClusterClient } from './cluster-client.ts';
+
+const LISTEN_FLAG = '--listen-address=';
+const LOOK_EVERY_MS = 200;
+/** A loaded machine needs some of it. */
+const SETTLE_MS = 90_000;
+
+interface Deployment {
+  readonly spec: {
+    readonly replicas?: number;
+    readonly template: {
+      readonly spec: {
+        readonly serviceAccountName: string;
+        readonly containers: readonly { readonly args?: readonly string[] }[];
+      };
+    };
+  };
+}
+
+interface Wanted {
+  readonly account: string;
+  readonly args: readonly string[];
+  /** Of the ServiceAccount: with another one every token is worthless. */
+  readonly accountUID: string;
+}
+
+interface Running {
+  readonly key: string;
+  readonly operator: OperatorProcess;
+  readonly token: string;
+}
+
+/** How to run. */
+export interface DeploymentRunnerOptions {
+  readonly kubernetes: KubernetesBed;
+  readonly client: ClusterClient;
+  /** Where the one Deployment is. */
+  readonly namespace: string;
+  /** In the place of those of the same name, and behind the others of the Deployment: what the bed needs. */
+  readonly furtherArguments: readonly string[];
+}
+
+/** A node with room for one Deployment. */
+export class DeploymentRunner {
+  /** All that ever ran, the present one last. */
+  readonly operators: OperatorProcess[] = [];
+  readonly #options: DeploymentRunnerOptions;
+  #running: Running | undefined;
+  #stopping = false;
+  #failure: unknown;
+  readonly #loop: Promise<void>;
+
+  constructor(options: DeploymentRunnerOptions) {
+    this.#options = options;
+    this.#loop = this.#run();
+  }
+
+  /** The operator's own bearer token. */
+  get token(): string | undefined {
+    return this.#running?.token;
+  }
+
+  /** Waits until what runs is what the Deployment says; undefined when nothing is to run. */
+  async settled(): Promise<OperatorProcess | undefined> {
+    try {
+      return await waitFor(
+        'the operator to be what its Deployment says',
+        async () => {
+          const key = keyOf(await this.#wanted());
+          if (key !== (this.#running?.key ?? '')) return undefined;
+          return { operator: this.#running?.operator };
+        },
+        { timeoutMs: SETTLE_MS, everyMs: LOOK_EVERY_MS },
+      ).then(({ operator }) => operator);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}: ${String(this.#failure)}`, { cause: error });
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#loop;
+    await Promise.all(this.operators.map(async (operator) => await operator.kill()));
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        await this.#look();
+        this.#failure = undefined;
+      } catch (error) {
+        this.#failure = error;
+      }
+      await sleep(LOOK_EVERY_MS);
+    }
+  }
+
+  async #look(): Promise<void> {
+    const wanted = await this.#wanted();
+    // Without its ServiceAccount no pod is started, and one that runs goes on.
+    if (wanted?.accountUID === '') return;
+    if (keyOf(wanted) === (this.#running?.key ?? '')) return;
+    await this.#end();
+    if (wanted !== undefined) await this.#begin(wanted);
+  }
+
+  async #begin(wanted: Wanted): Promise<void> {
+    const { kubernetes, namespace, furtherArguments } = this.#options;
+    const { file, token } = await kubernetes.serviceAccountKubeconfig(namespace, wanted.account);
+    const operator = await startOperator({ kubeconfig: file, args: [...wanted.args, ...furtherArguments] });
+    this.operators.push(operator);
+    await operator.waitUntilReady();
+    // One that was killed, or lost its token, leaves its Lease behind for 15 s and more.
+    await operator.waitForLog('this replica works', SETTLE_MS);
+    this.#running = { key: keyOf(wanted), operator, token };
+  }
+
+  async #end(): Promise<void> {
+    if (this.#running === undefined) return;
+    const { operator } = this.#running;
+    this.#running = undefined;
+    operator.signal('SIGTERM');
+    await operator.exited;
+  }
+
+  async #wanted(): Promise<Wanted | undefined> {
+    const { client, namespace } = this.#options;
+    const list = await client.get<{ items: Deployment[] }>(`/apis/apps/v1/namespaces/${namespace}/deployments`);
+    const [deployment] = list?.items ?? [];
+    if (deployment === undefined || deployment.spec.replicas === 0) return undefined;
+    const { serviceAccountName: account, containers } = deployment.spec.template.spec;
+    const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}`;
+    const found = await client.get<{ metadata: { uid: string } }>(path);
+    const replaced = [LISTEN_FLAG, ...this.#options.furtherArguments.map((argument) => `${argument.split('=')[0]}=`)];
+    const isKept = (argument: string): boolean => !replaced.some((flag) => argument.startsWith(flag));
+    const args = (containers[0]?.args ?? []).filter(isKept);
+    return { account, args, accountUID: found?.metadata.uid ?? '' };
+  }
+}
+
+function keyOf(wanted: Wanted | undefined): string {
+  return wanted === undefined ? '' : JSON.stringify(wanted);
+}

@@ -1,0 +1,114 @@
+// Promises: a person who types what the documentation says: takes blocks of commands from a page, replaces the words in
+// capitals that the page leaves to the reader and nothing else, and runs them in a checkout of their own with bash, kubectl
+// and helm. Knows which blocks it has run.
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureBinaries } from '../beds/binaries.ts';
+import { runCommand } from '../beds/command.ts';
+import { type CodeBlock, codeBlocks, textOf } from '../unit/docs/markdown.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** What a reader has of the repository, as far as commands name it. */
+const CHECKOUT = ['helm', 'deploy', 'crds'];
+const BLOCK_TIMEOUT_MS = 180_000;
+
+/** Words that the page leaves to the reader, and what this one takes for them. */
+export type Words = Readonly<Record<string, string>>;
+
+/** Which blocks. */
+export interface Passage {
+  readonly page: string;
+  /** The heading that they stand under. */
+  readonly section: string;
+  /** The one that begins so; without it all of the section that the test runs. */
+  readonly begins?: string;
+  readonly words?: Words;
+}
+
+/** One block that was run. */
+export interface Outcome {
+  readonly block: CodeBlock;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How a block is known. */
+export function blockID(page: string, { line }: CodeBlock): string {
+  return `${page}:${line}`;
+}
+
+/** Replaces whole words in capitals; one that a colon follows is a column's heading. */
+export function replaceWords(text: string, words: Words): string {
+  return Object.entries(words).reduce(
+    (replaced, [word, value]) => replaced.replaceAll(new RegExp(`\\b${word}\\b(?!:)`, 'g'), () => value),
+    text,
+  );
+}
+
+/** Reads pages and types. */
+export class DocumentReader {
+  /** Where it types; files that commands write are here. */
+  readonly directory: string;
+  /** Blocks that it has run. */
+  readonly done = new Set<string>();
+  readonly #testFile: string;
+  readonly #env: Readonly<Record<string, string>>;
+
+  private constructor(directory: string, testFile: string, env: Readonly<Record<string, string>>) {
+    this.directory = directory;
+    this.#testFile = testFile;
+    this.#env = env;
+  }
+
+  /**
+   * @param at a directory that does not exist yet. @param testFile the file of marks: only what names it is run.
+   * @param env further variables, KUBECONFIG for one.
+   */
+  static async at(at: string, testFile: string, env: Readonly<Record<string, string>>): Promise<DocumentReader> {
+    const binaries = await ensureBinaries(['kubectl', 'helm']);
+    const directory = join(at, 'checkout');
+    mkdirSync(directory, { recursive: true });
+    for (const name of CHECKOUT) cpSync(join(ROOT, name), join(directory, name), { recursive: true });
+    const tools = [dirname(binaries.path('kubectl')), dirname(binaries.path('helm')), '/usr/bin', '/bin'];
+    return new DocumentReader(directory, testFile, { HOME: at, PATH: tools.join(':'), ...env });
+  }
+
+  /** The blocks of a passage. @throws Error when there is none. */
+  blocks({ page, section, begins = '' }: Passage): CodeBlock[] {
+    const found = codeBlocks({ path: page, text: textOf(page) }).filter(
+      (block) =>
+        block.language === 'sh' &&
+        block.mark?.kind === 'run' &&
+        block.mark.value === this.#testFile &&
+        block.section === section &&
+        block.text.startsWith(begins),
+    );
+    if (found.length === 0) throw new Error(`${page}, "${section}": no block that ${this.#testFile} runs begins so`);
+    return found;
+  }
+
+  /** Runs a passage, block by block. @throws Error with what bash said when one fails. */
+  async run(passage: Passage): Promise<Outcome[]> {
+    const outcomes: Outcome[] = [];
+    for (const block of this.blocks(passage)) {
+      const id = blockID(passage.page, block);
+      const { stdout, stderr, code } = await this.type(replaceWords(block.text, passage.words ?? {}));
+      if (code !== 0) throw new Error(`${id} ended with ${code}:\n${block.text}\n${stdout}\n${stderr}`);
+      this.done.add(id);
+      outcomes.push({ block, stdout, stderr });
+    }
+    return outcomes;
+  }
+
+  /** Runs a script; a status other than 0 is an answer. */
+  async type(script: string): Promise<{ stdout: string; stderr: string; code: number | null }> {
+    const file = join(this.directory, '.block.sh');
+    writeFileSync(file, script);
+    return await runCommand('/bin/bash', ['-euo', 'pipefail', file], {
+      env: this.#env,
+      cwd: this.directory,
+      timeoutMs: BLOCK_TIMEOUT_MS,
+    });
+  }
+}
