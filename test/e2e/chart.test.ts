@@ -427,10 +427,7 @@ describe("the users' ClusterRoles", () => {
 
 describe('helm uninstall', () => {
   test('leaves the CRD, the WorkloadCredentials and their Secrets, and nothing of the operator', async () => {
-    bed.operator.signal('SIGTERM');
-    await bed.operator.exited;
-    const gone = await bed.kubernetes.helm(['uninstall', 'wc', '--namespace', SYSTEM_NAMESPACE]);
-    assert.equal(gone.code, 0, gone.stderr);
+    await bed.uninstall();
     assert.ok((await bed.client.credential('team', 'orders')) !== undefined);
     assert.ok((await bed.client.secret('team', 'orders')) !== undefined);
     const kinds = [

@@ -18,6 +18,8 @@ export interface AuditEvent {
     readonly apiGroup?: string;
     readonly resourceVersion?: string;
   };
+  /** https://kubernetes.io/docs/reference/labels-annotations-taints/audit-annotations/ */
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly responseStatus?: { readonly code: number; readonly reason?: string; readonly message?: string };
   /** RFC 3339 with microseconds. */
   readonly requestReceivedTimestamp: string;

@@ -19,6 +19,7 @@ import { callsOf, describeCall, isFenceProbe } from './audit.ts';
 import type { AuditEvent } from './audit.ts';
 import { ClusterClient, conditionOf } from './cluster-client.ts';
 import type { CredentialSeen } from './cluster-client.ts';
+import { grants, type Place, resourceOf, RightsKeeper, type ScopeName } from './rights.ts';
 import { pairIn, SecretReader } from './secret-reader.ts';
 import type { Pair } from './secret-reader.ts';
 
@@ -83,20 +84,13 @@ export function manifest({ namespace, name, serviceAccountName = name, aws, spec
   };
 }
 
-interface Binding {
-  readonly metadata: { readonly namespace?: string };
-  readonly roleRef: { readonly kind: string; readonly name: string };
-  readonly subjects?: readonly { readonly kind: string; readonly namespace?: string; readonly name: string }[];
+function scopeOf({ scope, values = {} }: InstallOptions): ScopeName {
+  if (scope === 'clusterWide') return 'clusterWide';
+  return values['serviceAccounts'] === undefined ? 'namespaces' : 'serviceAccounts';
 }
 
-interface Role {
-  readonly kind: string;
-  readonly metadata: { readonly namespace?: string; readonly name: string };
-  readonly rules: readonly {
-    readonly apiGroups: readonly string[];
-    readonly resources: readonly string[];
-    readonly verbs: readonly string[];
-  }[];
+function isPresent({ chart = CHART }: InstallOptions): boolean {
+  return chart === CHART;
 }
 
 interface TokenClaims {
@@ -124,10 +118,12 @@ export class Installation {
   #username = '';
   /** The operator's own bearer tokens: as secret as what it hands out. */
   readonly #bearers: string[] = [];
+  readonly #rights: RightsKeeper;
 
   constructor(kubernetes: KubernetesBed, client: ClusterClient) {
     this.kubernetes = kubernetes;
     this.client = client;
+    this.#rights = new RightsKeeper(client, async () => await kubernetes.audit());
   }
 
   /** kubectl, as the administrator. @throws AssertionError with what it says when it fails. */
@@ -193,9 +189,38 @@ export class Installation {
     await this.#helm('install', options, []);
   }
 
-  /** Puts this checkout's chart in the place of the one that was installed, with the same values; starts nothing. */
-  async upgrade(): Promise<void> {
-    await this.#helm('upgrade', { ...this.#install, chart: CHART }, FOR_TESTS);
+  /** Puts this checkout's chart, or another, in the place of the one that was installed; the same values but for what is given. Starts nothing. */
+  async upgrade(changes: Partial<InstallOptions> = {}): Promise<void> {
+    await this.#helm('upgrade', { ...this.#install, chart: CHART, ...changes }, FOR_TESTS);
+  }
+
+  /** Lets somebody else put a chart in the place of the one that is there, by a command of the documentation, say. Starts nothing. */
+  async changeBy(change: () => Promise<void>, chart = CHART): Promise<void> {
+    await this.#rights.end();
+    await change();
+    await this.#adopt({ ...this.#install, chart });
+  }
+
+  /** `helm uninstall`, after a SIGTERM to what runs, as the pods would get it. */
+  async uninstall(): Promise<void> {
+    await this.uninstallBy(async () => {
+      const gone = await this.kubernetes.helm(['uninstall', RELEASE, '--namespace', SYSTEM_NAMESPACE]);
+      assert.equal(gone.code, 0, gone.stderr);
+    });
+  }
+
+  /** Lets somebody else uninstall it. */
+  async uninstallBy(act: () => Promise<void>): Promise<void> {
+    for (const operator of this.operators) {
+      operator.signal('SIGTERM');
+      await operator.exited;
+    }
+    await this.#rights.end();
+    await act();
+  }
+
+  #place(): Place {
+    return { namespace: SYSTEM_NAMESPACE, account: this.#username.split(':').at(-1) ?? '', release: RELEASE };
   }
 
   async #helm(verb: 'install' | 'upgrade', options: InstallOptions, further: readonly string[]): Promise<void> {
@@ -206,8 +231,14 @@ export class Installation {
     for (const [path, value] of Object.entries(options.values ?? {})) {
       command.push('--set-json', `${path}=${JSON.stringify(value)}`);
     }
+    await this.#rights.end();
     const installed = await this.kubernetes.helm([...command, ...values, '--wait=hookOnly']);
     assert.equal(installed.code, 0, installed.stderr);
+    await this.#adopt(options);
+  }
+
+  /** Takes arguments, account and a fresh token from what is installed now. */
+  async #adopt(options: InstallOptions): Promise<void> {
     const template = await this.#podTemplate();
     const account = template.spec.serviceAccountName;
     this.#install = options;
@@ -218,6 +249,7 @@ export class Installation {
     const { file, token } = await this.kubernetes.serviceAccountKubeconfig(SYSTEM_NAMESPACE, account, through);
     this.#kubeconfig = file;
     this.#bearers.push(token);
+    await this.#rights.begin({ scope: scopeOf(options), isPresentChart: isPresent(options), place: this.#place() });
   }
 
   async #podTemplate(): Promise<{
@@ -327,45 +359,24 @@ export class Installation {
     return callsOf(await this.kubernetes.audit(), this.#username).filter(isFenceProbe);
   }
 
-  /** What the operator called, as `verb group/resource`. */
-  async usedRights(): Promise<Set<string>> {
-    const uses = (await this.calls()).flatMap(({ verb, objectRef }) => {
-      if (objectRef === undefined) return [];
-      const { apiGroup = '', resource, subresource } = objectRef;
-      return [`${verb} ${apiGroup}/${resource}${subresource === undefined ? '' : `/${subresource}`}`];
+  /** What the operator called, as `verb group/resource`; without the first `from` calls. */
+  async usedRights(from = 0): Promise<Set<string>> {
+    const uses = (await this.calls()).slice(from).flatMap((call) => {
+      const resource = resourceOf(call);
+      return resource === undefined ? [] : [`${call.verb} ${resource}`];
     });
     return new Set(uses);
   }
 
   /** What every role that is bound to the operator's ServiceAccount allows, in the same words. */
   async grantedRights(): Promise<Set<string>> {
-    const all = async <T>(kind: string): Promise<readonly T[]> => {
-      const text = await this.kubectl('get', `${kind}.rbac.authorization.k8s.io`, '--all-namespaces', '-o', 'json');
-      return (JSON.parse(text) as { items: T[] }).items;
-    };
-    const account = this.#username.split(':').slice(2).join('/');
-    const isOurs = ({ subjects = [] }: Binding): boolean =>
-      subjects.some(({ kind, namespace, name }) => kind === 'ServiceAccount' && `${namespace}/${name}` === account);
-    const bindings = [...(await all<Binding>('rolebindings')), ...(await all<Binding>('clusterrolebindings'))];
-    const roles = [...(await all<Role>('roles')), ...(await all<Role>('clusterroles'))];
-    const idOf = (kind: string, namespace: string | undefined, name: string): string =>
-      kind === 'Role' ? `Role ${namespace}/${name}` : `ClusterRole ${name}`;
-    const bound = new Set(
-      bindings.filter(isOurs).map(({ metadata, roleRef }) => idOf(roleRef.kind, metadata.namespace, roleRef.name)),
-    );
-    const granting = roles.filter(({ kind, metadata }) => bound.has(idOf(kind, metadata.namespace, metadata.name)));
-    return new Set(
-      granting.flatMap(({ rules }) =>
-        rules.flatMap(({ apiGroups, resources, verbs }) =>
-          apiGroups.flatMap((group) => resources.flatMap((what) => verbs.map((verb) => `${verb} ${group}/${what}`))),
-        ),
-      ),
-    );
+    const all = await grants(this.client, this.#place());
+    return new Set(all.map(({ verb, resource }) => `${verb} ${resource}`));
   }
 
   /** Rights that were used and not granted, and those that were granted and never used: both empty when they fit. */
-  async rightsThatDiffer(): Promise<{ readonly onlyUsed: string[]; readonly onlyGranted: string[] }> {
-    const [used, granted] = [await this.usedRights(), await this.grantedRights()];
+  async rightsThatDiffer(from = 0): Promise<{ readonly onlyUsed: string[]; readonly onlyGranted: string[] }> {
+    const [used, granted] = [await this.usedRights(from), await this.grantedRights()];
     assert.ok(granted.size > 0, 'some role is bound to the operator');
     return {
       onlyUsed: [...used].filter((right) => !granted.has(right)).toSorted(),
@@ -474,6 +485,7 @@ export class Installation {
 
   async stop(): Promise<void> {
     await Promise.all(this.operators.map(async (operator) => await operator.kill()));
+    await this.#rights.leave();
     await Promise.all(this.proxies.map(async (proxy) => await proxy.stop()));
     this.client.close();
     await this.kubernetes.stop();

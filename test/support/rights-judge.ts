@@ -1,0 +1,81 @@
+// Promises: the verdict on what a whole end-to-end run has left (rights.ts), per scope of the chart: what the operator used
+// without a grant, what it was granted and never used, and where it ran otherwise than the chart makes it. Of a run that was
+// not whole it says so, and does not judge what nobody used. Pure.
+import type { RightsRecord, ScopeName } from './rights.ts';
+
+/** Every scope that the chart has. */
+export const SCOPES: readonly ScopeName[] = ['namespaces', 'serviceAccounts', 'clusterWide'];
+
+/** Files of test/e2e that install no operator: they try the beds and the providers. */
+export const WITHOUT_OPERATOR: readonly string[] = ['bed.test.ts', 'providers.test.ts'];
+
+/**
+ * Where the chart names ServiceAccounts, tokens of all others are refused, and a test wants to see that. Everything else
+ * that RBAC refuses is a right that is missing.
+ */
+const NARROWED = 'refused: create serviceaccounts/token ';
+
+/** What was found. */
+export interface Verdict {
+  /** A sentence each; the run has failed when there are any. */
+  readonly problems: readonly string[];
+  /** Why it was not a whole run; none when it was. */
+  readonly missing: readonly string[];
+  /** A line for each scope, for people. */
+  readonly summary: readonly string[];
+}
+
+/** What a file did wrong, whatever the others did. */
+function problemsOf({ file, scope, ungranted, asOthers, irregular }: RightsRecord): string[] {
+  const told = (text: string): string => `${file} (${scope}): ${text}`;
+  const isNarrowed = (call: string): boolean => scope === 'serviceAccounts' && call.startsWith(NARROWED);
+  return [
+    ...ungranted.filter((call) => !isNarrowed(call)).map((call) => told(`used and not granted: ${call}`)),
+    ...asOthers.map((call) => told(`the operator ran as somebody else: ${call}`)),
+    ...irregular.map((text) => told(`not the chart as it is: ${text}`)),
+  ];
+}
+
+/** What the run lacks to be a whole one. */
+function missingFrom(records: readonly RightsRecord[], files: readonly string[], all: readonly string[]): string[] {
+  const left = new Set(records.map(({ file }) => file));
+  const present = records.filter(({ isPresentChart }) => isPresentChart);
+  return [
+    ...all.filter((file) => !files.includes(file)).map((file) => `${file} was not run`),
+    ...files
+      .filter((file) => !left.has(file) && !WITHOUT_OPERATOR.includes(file))
+      .map((file) => `${file} left nothing`),
+    ...records.flatMap(({ file, failure }) => (failure === undefined ? [] : [`${file} was cut short: ${failure}`])),
+    ...SCOPES.filter((scope) => !present.some((each) => each.scope === scope)).map(
+      (scope) => `nothing ran as ${scope}`,
+    ),
+  ];
+}
+
+/**
+ * @param files the files that were run, without their folder.
+ * @param all those that there are.
+ */
+export function judge(records: readonly RightsRecord[], files: readonly string[], all: readonly string[]): Verdict {
+  const missing = missingFrom(records, files, all);
+  const problems = records.flatMap(problemsOf);
+  const summary: string[] = [];
+  for (const scope of SCOPES) {
+    // Another release's chart is another contract: only what it does not grant counts, and that is told above.
+    const own = records.filter((each) => each.scope === scope && each.isPresentChart);
+    if (own.length === 0) continue;
+    const granted = new Set(own.flatMap((each) => each.granted));
+    const used = new Set(own.flatMap((each) => each.used));
+    const unused = [...granted].filter((right) => !used.has(right)).toSorted();
+    const count = own.reduce((sum, { calls }) => sum + calls, 0);
+    summary.push(
+      `${scope}: ${granted.size} rights granted, ${used.size} used in ${count} calls of ${own.length} installations`,
+    );
+    if (missing.length === 0) problems.push(...unused.map((right) => `${scope}: granted and never used: ${right}`));
+  }
+  const strays = records.filter(({ file }) => WITHOUT_OPERATOR.includes(file));
+  problems.push(
+    ...strays.map(({ file }) => `${file} installs an operator: take it from the list of those that do not`),
+  );
+  return { problems: [...new Set(problems)], missing, summary };
+}

@@ -1,0 +1,62 @@
+// Promises: `npm run test:e2e`: the end-to-end tests, two files at a time, then one look at all of them together: what the chart
+// grants the operator is what it used, per scope. With names of files it runs those and says what it could not judge for it.
+// Ends with 1 if a test failed or the rights do not fit.
+import { spawn } from 'node:child_process';
+import { globSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { judge, type Verdict } from '../test/support/rights-judge.ts';
+import { recordsIn, RUN_DIRECTORY } from '../test/support/rights.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const FOLDER = 'test/e2e';
+
+const OPTIONS = [
+  '--test',
+  '--test-concurrency=2',
+  '--test-force-exit',
+  '--test-reporter=spec',
+  '--test-reporter-destination=stdout',
+  '--test-reporter=./tools/fault-table.ts',
+  '--test-reporter-destination=stdout',
+];
+
+/** Resolves with the status of the tests. Ctrl-C reaches them by themselves: they are of this process's group. */
+async function runTests(files: readonly string[], directory: string): Promise<number> {
+  const env = { ...process.env, [RUN_DIRECTORY]: directory };
+  const child = spawn(process.execPath, [...OPTIONS, ...files], { cwd: ROOT, stdio: 'inherit', env });
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  return await new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
+}
+
+function tell({ problems, missing, summary }: Verdict): void {
+  const lines = ['', 'Rights of the operator, granted by the chart and used:', ...summary.map((line) => `  ${line}`)];
+  if (missing.length > 0) {
+    lines.push('The run was not whole, so what is granted and never used was not judged:');
+    lines.push(...missing.map((line) => `  ${line}`));
+  }
+  lines.push(...problems.map((problem) => `✖ ${problem}`));
+  if (problems.length === 0)
+    lines.push(missing.length === 0 ? '✔ they are the same' : '✔ nothing was used that is not granted');
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+const all = globSync(`${FOLDER}/**/*.test.ts`, { cwd: ROOT }).toSorted();
+const given = process.argv.slice(2);
+const directory = mkdtempSync(join(tmpdir(), 'e2e-run-'));
+process.on('SIGINT', () => {});
+try {
+  const files = given.length === 0 ? all : given.map((file) => resolve(file));
+  const status = await runTests(files, directory);
+  const verdict = judge(
+    recordsIn(directory),
+    files.map((file) => basename(file)),
+    all.map((file) => basename(file)),
+  );
+  tell(verdict);
+  const isShort = given.length === 0 && verdict.missing.length > 0;
+  process.exitCode = status === 0 && verdict.problems.length === 0 && !isShort ? 0 : 1;
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
