@@ -272,6 +272,14 @@ async function close(server: Server, proxy: Proxy): Promise<void> {
   await closed;
 }
 
+/** A token that was brought, and what was given for it. */
+export interface Exchange {
+  readonly token: string;
+  readonly receivedAtMs: number;
+  /** Undefined as long as nothing was given, and where the answer was a refusal. */
+  accessKeyID: string | undefined;
+}
+
 /** The proxy in front of STS. */
 export interface STSProxy {
   /** `http://127.0.0.1:PORT`, or what its front says. */
@@ -283,6 +291,8 @@ export interface STSProxy {
   heal(): void;
   /** Every token that was sent and every secret key and session token that STS answered with: for the secret scan. */
   secrets(): string[];
+  /** Each call that brought a token, in the order in which they came. */
+  readonly exchanges: readonly Exchange[];
   stop(): Promise<void>;
 }
 
@@ -335,18 +345,28 @@ export async function startSTSProxy(targetURL: string, front?: TLSFront): Promis
   let fault: Action = 'forward';
   let remaining = 0;
   const secrets = new Set<string>();
+  const exchanges: Exchange[] = [];
+  const exchangeOf = new WeakMap<Seen, Exchange>();
   const proxy = new Proxy(
     { url: new URL(targetURL) },
     {
-      decide: ({ body }) => {
-        const token = new URLSearchParams(body.toString()).get('WebIdentityToken');
-        if (token !== null) secrets.add(token);
+      decide: (seen, { receivedAtMs }) => {
+        const token = new URLSearchParams(seen.body.toString()).get('WebIdentityToken');
+        if (token !== null) {
+          secrets.add(token);
+          const exchange = { token, receivedAtMs, accessKeyID: undefined };
+          exchanges.push(exchange);
+          exchangeOf.set(seen, exchange);
+        }
         if (remaining <= 0) return 'forward';
         remaining--;
         return fault;
       },
-      onAnswer: (_seen, body) => {
-        for (const [, secret = ''] of body.toString().matchAll(SECRET_ELEMENTS)) secrets.add(secret);
+      onAnswer: (seen, body) => {
+        const answer = body.toString();
+        for (const [, secret = ''] of answer.matchAll(SECRET_ELEMENTS)) secrets.add(secret);
+        const exchange = exchangeOf.get(seen);
+        if (exchange !== undefined) exchange.accessKeyID = /<AccessKeyId>([^<]+)</.exec(answer)?.[1];
       },
     },
   );
@@ -369,6 +389,7 @@ export async function startSTSProxy(targetURL: string, front?: TLSFront): Promis
       remaining = 0;
     },
     secrets: () => [...secrets],
+    exchanges,
     stop: async () => {
       await close(server, proxy);
     },

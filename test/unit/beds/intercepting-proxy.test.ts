@@ -11,7 +11,7 @@ import { STS_FAULTS, startAPIProxy, startSTSProxy } from '../../beds/interceptin
 import type { APIProxy, STSProxy } from '../../beds/intercepting-proxy.ts';
 
 const ANSWER =
-  '<Credentials><SecretAccessKey>secret-of-the-answer</SecretAccessKey><SessionToken>session-of-the-answer</SessionToken>' +
+  '<Credentials><AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>secret-of-the-answer</SecretAccessKey><SessionToken>session-of-the-answer</SessionToken>' +
   '<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>';
 
 async function listening(server: Server): Promise<number> {
@@ -73,6 +73,20 @@ describe('the proxy in front of STS', () => {
     assert.deepEqual(proxy.secrets(), ['token-of-the-request', 'secret-of-the-answer', 'session-of-the-answer']);
     const last = proxy.calls.at(-1);
     assert.deepEqual([last?.method, last?.path, last?.status, last?.forwarded], ['POST', '/', 200, true]);
+  });
+
+  test('tells what was given for which token, and nothing where STS refused', async () => {
+    const before = proxy.exchanges.length;
+    await (await call()).text();
+    await (await through('unavailable')).text();
+    assert.deepEqual(
+      proxy.exchanges.slice(before).map(({ token, accessKeyID }) => [token, accessKeyID]),
+      [
+        ['token-of-the-request', 'ASIAEXAMPLE'],
+        ['token-of-the-request', undefined],
+      ],
+    );
+    assert.equal(proxy.exchanges.at(-1)?.receivedAtMs, proxy.calls.at(-1)?.receivedAtMs);
   });
 
   test('answers in place of STS without a byte reaching it, and only as often as it was told', async () => {
