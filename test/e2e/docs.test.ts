@@ -195,9 +195,11 @@ describe('README.md and the quickstart', () => {
   });
 });
 
-/** Files of kube-apiserver, kind and their like: no object that an API server keeps. */
+/** Files of kube-apiserver, kind and their like, and Flux's own kinds: nothing that this API server keeps. */
 function isFileOfAProgram(apiVersion = ''): boolean {
-  return /^(audit\.k8s\.io|apiserver\.config\.k8s\.io|kind\.x-k8s\.io)\//.test(apiVersion);
+  return /^(audit\.k8s\.io|apiserver\.config\.k8s\.io|kind\.x-k8s\.io|kustomize\.(config\.k8s|toolkit\.fluxcd)\.io)\//.test(
+    apiVersion,
+  );
 }
 
 describe('the trust policies of the quickstart', () => {
@@ -294,6 +296,8 @@ describe('pages for who runs it', () => {
     await reader.run({ page: 'docs/runbook.md', section: 'OperatorDown' });
     const [lease] = await reader.run({ page: 'docs/runbook.md', section: 'NoLeader' });
     assert.match(lease?.stdout ?? '', /holderIdentity: \S+/);
+    const [fences] = await reader.run({ page: 'docs/runbook.md', section: 'FencesMissing' });
+    assert.match(fences?.stdout ?? '', /wc-tokens\.workload-credentials[\s\S]*^wc$/m);
     const before = await keyIDOf(orders);
     await reader.run({ page: 'docs/runbook.md', section: 'Force a refresh', words: ORDERS_WORDS });
     await untilAnotherKey(orders, before);
