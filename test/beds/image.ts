@@ -78,9 +78,9 @@ USER 1000
 ENTRYPOINT ["/nodejs/bin/node", "/app/workload.mjs"]
 `;
 const PAUSE_FILE = `FROM scratch
-COPY --chmod=755 busybox /pause
+COPY --chmod=755 busybox /busybox
 USER 65535
-ENTRYPOINT ["/pause", "sleep", "infinity"]
+ENTRYPOINT ["/busybox", "sleep", "infinity"]
 `;
 
 function say(line: string): void {
@@ -189,7 +189,7 @@ class Builder {
   }
 
   async has(name: string): Promise<boolean> {
-    const names = await this.run(['images', '--format', '{{.Name}}']);
+    const names = await this.run(['images', '--format', '{{.Name}}:{{.Tag}}']);
     return names.split('\n').includes(`localhost/${name}`);
   }
 

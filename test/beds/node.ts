@@ -62,6 +62,8 @@ export interface NodeBed {
   programLogs(): Corpus[];
   /** The main process of each container of a pod, by container id. */
   processOf(containerID: string): Promise<number>;
+  /** Ends kubelet by SIGKILL and starts it again: pods run on, and it asks for new tokens for all of them. */
+  restartKubelet(): Promise<void>;
   /** When containerd made the container, wall-clock milliseconds. */
   createdAtMs(containerID: string): Promise<number>;
   /** The last warnings and errors of all of the node's programs. */
@@ -338,11 +340,11 @@ async function isReady(kubernetes: KubernetesBed): Promise<boolean> {
  */
 export async function startNode(kubernetes: KubernetesBed, runtime: NodeRuntime): Promise<NodeBed> {
   const binaries = await ensureBinaries(['kubelet', 'kube-scheduler', 'kube-proxy']);
-  const kubelet = await startKubelet(kubernetes, runtime, binaries.path('kubelet'));
+  let kubelet = await startKubelet(kubernetes, runtime, binaries.path('kubelet'));
   const scheduler = await startScheduler(kubernetes, binaries.path('kube-scheduler'));
   const proxy = await startProxy(kubernetes, binaries.path('kube-proxy'));
   const nameServer = await startNameServer();
-  const children = [kubelet, scheduler, proxy, nameServer, runtime.containerd];
+  const others = [scheduler, proxy, nameServer, runtime.containerd];
   await untilRunning(kubelet, 'the node to be Ready', async () => await isReady(kubernetes));
   const keeper = setInterval(keepLogs, 200);
   keeper.unref();
@@ -363,11 +365,15 @@ export async function startNode(kubernetes: KubernetesBed, runtime: NodeRuntime)
       if (pid === undefined) throw new Error(`container ${containerID} does not run`);
       return Number(pid);
     },
+    restartKubelet: async () => {
+      await kubelet.kill();
+      kubelet = await startKubelet(kubernetes, runtime, binaries.path('kubelet'));
+    },
     createdAtMs: async (containerID) => Date.parse((await info(containerID)).CreatedAt),
-    logs: () => children.map((child) => `--- ${child.name}\n${child.logTail(30)}`).join('\n'),
+    logs: () => [kubelet, ...others].map((child) => `--- ${child.name}\n${child.logTail(30)}`).join('\n'),
     stop: async () => {
       clearInterval(keeper);
-      await Promise.all(children.map(async (child) => await child.kill()));
+      await Promise.all([kubelet, ...others].map(async (child) => await child.kill()));
     },
   };
 }

@@ -27,6 +27,7 @@ export interface OpenedImage {
   readonly configuration: ImageConfiguration;
   /** Of every instruction that made it, the text. */
   readonly history: readonly string[];
+  /** Empty unless they were asked for. */
   readonly layers: readonly Layer[];
   /** Its file system, as a container would see it. */
   readonly root: string;
@@ -43,8 +44,18 @@ async function tar(args: readonly string[], cwd: string): Promise<string> {
   return stdout;
 }
 
-/** Unpacks the archive into a directory that the caller removes. */
-export async function openImage(archive: string, directory: string): Promise<OpenedImage> {
+/** A layer's files and sizes. */
+async function look(file: string, compressedBytes: number, cwd: string): Promise<Layer> {
+  const files = (await tar(['-tf', file], cwd)).trimEnd().split('\n');
+  return { compressedBytes, bytes: gunzipSync(readFileSync(file)).length, files };
+}
+
+/** Unpacks the archive into a directory that the caller removes. Layers are looked into on demand: that takes seconds. */
+export async function openImage(
+  archive: string,
+  directory: string,
+  { layers: withLayers }: { readonly layers: boolean },
+): Promise<OpenedImage> {
   const root = join(directory, 'root');
   mkdirSync(root, { recursive: true });
   await tar(['-xf', archive], directory);
@@ -54,9 +65,8 @@ export async function openImage(archive: string, directory: string): Promise<Ope
   const manifest = json(blob(manifests[0])) as { config: Descriptor; layers: readonly Descriptor[] };
   const layers: Layer[] = [];
   for (const layer of manifest.layers) {
-    const files = (await tar(['-tf', blob(layer)], directory)).trimEnd().split('\n');
     await tar(['-xf', blob(layer), '--directory', root], directory);
-    layers.push({ compressedBytes: layer.size, bytes: gunzipSync(readFileSync(blob(layer))).length, files });
+    if (withLayers) layers.push(await look(blob(layer), layer.size, directory));
   }
   const { config, history } = json(blob(manifest.config)) as {
     config: ImageConfiguration;

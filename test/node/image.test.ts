@@ -21,10 +21,10 @@ const directories: string[] = [];
 let onBare: OpenedImage;
 let onDebian: OpenedImage;
 
-async function open(archive: string): Promise<OpenedImage> {
+async function open(archive: string, layers: boolean): Promise<OpenedImage> {
   const directory = scratchDirectory('image');
   directories.push(directory);
-  return await openImage(archive, directory);
+  return await openImage(archive, directory, { layers });
 }
 
 /** The entry point as the image has it, as its user, with its environment and nothing else, and with a proc. */
@@ -62,8 +62,10 @@ function programs(root: string): string[] {
 }
 
 before(async () => {
-  onBare = await open(images.operator.archive);
-  onDebian = await open(images.operatorOnDebian.archive);
+  [onBare, onDebian] = await Promise.all([
+    open(images.operator.archive, true),
+    open(images.operatorOnDebian.archive, false),
+  ]);
 });
 
 after(async () => {
