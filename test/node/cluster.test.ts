@@ -29,12 +29,13 @@ import {
   podsOf,
   processIn,
   processSeen,
+  requestedMiB,
   ReadinessWatch,
   rootMount,
   startedAtMs,
   untilReady,
 } from './pods.ts';
-import type { PodSeen } from './pods.ts';
+import type { Charged, PodSeen } from './pods.ts';
 import { sampleFor, startsIn, usesIn } from './workload-pod.ts';
 
 const OPERATOR = { namespace: SYSTEM_NAMESPACE, label: 'app.kubernetes.io/name=workload-credentials', count: 2 };
@@ -359,14 +360,14 @@ describe('real pods', () => {
   }, async (context) => {
     const pod = await leader();
     const pid = await processIn(node, pod);
-    const tell = (count: number): number => {
-      const { residentMiB, peakResidentMiB } = processSeen(pid);
-      const { usageMiB, peakMiB, limitMiB } = charged(pid);
+    const tell = (count: number): Charged => {
+      const { residentMiB, residentFilesMiB } = processSeen(pid);
+      const memory = charged(pid);
       context.diagnostic(
-        `memory of the leader with ${count} credentials: VmRSS ${residentMiB} MiB (peak ${peakResidentMiB}), ` +
-          `charged to its cgroup ${usageMiB} MiB (peak ${peakMiB}) of ${limitMiB}`,
+        `memory of the leader with ${count}: VmRSS ${residentMiB} MiB (${residentFilesMiB} of it files), charged to its ` +
+          `cgroup ${memory.usageMiB} MiB (peak ${memory.peakMiB}); request ${requestedMiB(pod)}, limit ${memory.limitMiB}`,
       );
-      return peakMiB / limitMiB;
+      return memory;
     };
     tell(1);
     const startedAt = performance.now();
@@ -376,7 +377,9 @@ describe('real pods', () => {
       `${FLEET} credentials created and issued in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
     assert.equal(fleetSTS.calls.filter(({ status }) => status === 200).length, FLEET);
-    assert.ok(tell(FLEET + 1) < 0.75, 'a quarter of the limit is left at the peak');
+    const { peakMiB, limitMiB } = tell(FLEET + 1);
+    assert.ok(peakMiB < requestedMiB(pod), 'the request holds a thousand credentials');
+    assert.ok(peakMiB < limitMiB / 2, 'the limit holds twice as much');
     const metrics = await getQuickly(`http://${pod.status.podIP}:8080/metrics`);
     assert.equal(metrics?.status, 200);
   });

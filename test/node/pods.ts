@@ -19,7 +19,10 @@ export interface ContainerSeen {
 /** A pod, as far as tests look at it. */
 export interface PodSeen {
   readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
-  readonly spec: { readonly hostNetwork?: boolean };
+  readonly spec: {
+    readonly hostNetwork?: boolean;
+    readonly containers: readonly { readonly resources: { readonly requests?: Readonly<Record<string, string>> } }[];
+  };
   readonly status: {
     readonly phase: string;
     readonly podIP?: string;
@@ -35,7 +38,8 @@ export interface ProcessSeen {
   /** 2: a filter. */
   readonly seccomp: string;
   readonly residentMiB: number;
-  readonly peakResidentMiB: number;
+  /** The part that comes from files, the program's and its libraries': the kernel may drop it. */
+  readonly residentFilesMiB: number;
 }
 
 /** Memory that is charged to a container: what its limit is about. */
@@ -82,6 +86,13 @@ export function containerOf(pod: PodSeen): string {
   return id;
 }
 
+/** The memory that a pod's only container asks for. */
+export function requestedMiB({ spec }: PodSeen): number {
+  const request = spec.containers[0]?.resources.requests?.['memory'] ?? '';
+  if (!request.endsWith('Mi')) throw new Error(`the request for memory is ${request}, not so many Mi`);
+  return Number.parseInt(request, 10);
+}
+
 function field(text: string, name: string): string {
   return new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(text)?.[1] ?? '';
 }
@@ -97,7 +108,7 @@ export function processSeen(pid: number): ProcessSeen {
     noNewPrivileges: field(text, 'NoNewPrivs'),
     seccomp: field(text, 'Seccomp'),
     residentMiB: kibibytes(field(text, 'VmRSS')),
-    peakResidentMiB: kibibytes(field(text, 'VmHWM')),
+    residentFilesMiB: kibibytes(field(text, 'RssFile')),
   };
 }
 
