@@ -351,6 +351,7 @@ describe('pages for who runs it', () => {
 
   test('the values that sizing, many clusters and the AWS page set', async () => {
     await reader.run({ page: 'docs/sizing.md', section: 'When to raise the limiter' });
+    await reader.run({ page: 'docs/sizing.md', section: 'The operator' });
     await reader.run({ page: 'docs/many-clusters.md', section: 'In the audit log' });
     await reader.run({ page: 'docs/providers/aws.md', section: 'A private endpoint' });
     await node.settled();
