@@ -108,7 +108,8 @@ export function processSeen(pid: number): ProcessSeen {
     noNewPrivileges: field(text, 'NoNewPrivs'),
     seccomp: field(text, 'Seccomp'),
     residentMiB: kibibytes(field(text, 'VmRSS')),
-    residentFilesMiB: kibibytes(field(text, 'RssFile')),
+    // Files of a file system in memory, as the bed's is, count as shared memory.
+    residentFilesMiB: kibibytes(field(text, 'RssFile')) + kibibytes(field(text, 'RssShmem')),
   };
 }
 
