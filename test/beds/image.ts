@@ -128,6 +128,11 @@ async function npmSetting(name: string): Promise<string | undefined> {
   return value === '' || value === 'null' || value === 'undefined' ? undefined : value;
 }
 
+/** An npmrc with its variables filled in, as npm does where it reads the file: in the build they are not there. */
+export function filledConfiguration(text: string, env: Readonly<Record<string, string | undefined>>): string {
+  return text.replaceAll(/\$\{(\w+)\}/g, (whole, name: string) => env[name] ?? whole);
+}
+
 /** This machine's npm configuration as the two secrets of the Dockerfile; what is in it stays out of every layer. */
 async function npmSecrets(directory: string): Promise<string[]> {
   const [userconfig, registry, cafile] = [
@@ -136,8 +141,7 @@ async function npmSecrets(directory: string): Promise<string[]> {
     await npmSetting('cafile'),
   ];
   const own = userconfig !== undefined && existsSync(userconfig) ? readFileSync(userconfig, 'utf8') : '';
-  // npm fills in variables where it reads the file; in the build they are not there.
-  const filled = own.replaceAll(/\$\{(\w+)\}/g, (whole, name: string) => process.env[name] ?? whole);
+  const filled = filledConfiguration(own, process.env);
   const file = join(directory, 'npmrc');
   writeFileSync(file, `${filled}\n${registry === undefined ? '' : `registry=${registry}\n`}`, { mode: 0o600 });
   const authority = cafile ?? process.env['NODE_EXTRA_CA_CERTS'];

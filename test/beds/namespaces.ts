@@ -22,6 +22,8 @@ export interface NamespaceOptions {
 }
 
 const ROOTS_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** What makes the namespaces, before any package is laid over anything. */
+const NEEDED = ['bash', 'ip', 'mount', 'unshare'];
 /** Not exec: bash stays the first process, and waits for orphans too. */
 const INIT = `set -eu
 mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr
@@ -36,12 +38,19 @@ exit $?`;
 const CGROUPS = '/sys/fs/cgroup';
 const CGROUP_PREFIX = 'wc-node-';
 
-/** @throws MissingToolError with the one sentence when this machine or user cannot make namespaces. */
+/** @throws MissingToolError with the one sentence when this machine or user cannot make namespaces, or lacks what makes them. */
 export function requireRoot(): void {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) {
     throw new MissingToolError(
       'A real node needs Linux and root (it mounts, makes networks and runs containers): run "npm run test:node" as root, ' +
         'on a machine or in a virtual machine of your own.',
+    );
+  }
+  const directories = ROOTS_PATH.split(':');
+  const missing = NEEDED.filter((name) => !directories.some((directory) => existsSync(join(directory, name))));
+  if (missing.length > 0) {
+    throw new MissingToolError(
+      `A real node needs ${missing.join(', ')}: run "apt-get install bash iproute2 mount util-linux" as root.`,
     );
   }
 }
