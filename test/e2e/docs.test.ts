@@ -127,7 +127,10 @@ async function assertS3Takes(secret: string, bucket: string): Promise<void> {
   const client = clouds.seaweedFS?.s3(await pairOf(secret));
   assert.ok(client !== undefined);
   try {
-    await client.send(new PutObjectCommand({ Bucket: bucket, Key: secret, Body: 'by the documentation' }));
+    const object = { Bucket: bucket, Key: secret, Body: 'by the documentation' };
+    // SeaweedFS answers InternalError to a bucket's first object while it makes a volume for it.
+    const put = async (): Promise<boolean> => (await client.send(new PutObjectCommand(object))).ETag !== undefined;
+    await waitFor(`S3 to take what is in ${secret}`, put, SOON);
   } finally {
     client.destroy();
   }
