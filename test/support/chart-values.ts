@@ -110,7 +110,7 @@ export const CHART_CHOICES: Choices<Setting> = {
   ...each('podDisruptionBudget.maxUnavailable', 1, '50%'),
   ...each(
     'resources',
-    { requests: { cpu: '50m', memory: '192Mi' }, limits: { memory: '512Mi' } },
+    { requests: { cpu: '50m', memory: '256Mi' }, limits: { memory: '512Mi' } },
     { limits: { cpu: 2 } },
   ),
   ...each('podAnnotations', {}, { 'example.com/scrape': 'true' }),
