@@ -87,19 +87,33 @@ async function workloadPod(): Promise<PodSeen> {
   return pod;
 }
 
+async function metricsOf({ status }: PodSeen): Promise<string> {
+  const get = async (): Promise<string | undefined> => (await getQuickly(`http://${status.podIP}:8080/metrics`))?.body;
+  return await waitFor('the metrics of a pod', get, { timeoutMs: 20_000 });
+}
+
 /** Every token of a ServiceAccount that the pod has now: as secret as anything. */
 async function noteBearer(pod: PodSeen): Promise<void> {
   const pid = await processIn(node, pod);
   bearers.add(readFileSync(`/proc/${pid}/root/var/run/secrets/kubernetes.io/serviceaccount/token`, 'utf8').trim());
 }
 
-/** Calls of one pod, by what its bound token says of it. */
-async function callsOfPod(name: string): Promise<{ verb: string; resource: string; token: string; atMs: number }[]> {
+interface PodCall {
+  readonly pod: string;
+  readonly verb: string;
+  readonly resource: string;
+  /** The token that came with it, by its id. */
+  readonly token: string;
+  readonly atMs: number;
+}
+
+/** The operator's calls, each with the pod and the token that made it, by what a bound token says of itself. */
+async function callsByPod(): Promise<PodCall[]> {
   type WithExtra = { user: { extra?: Record<string, readonly string[]> } };
   const extra = (event: object, field: string): string =>
     (event as WithExtra).user.extra?.[`authentication.kubernetes.io/${field}`]?.[0] ?? '';
-  const own = (await bed.calls()).filter((event) => extra(event, 'pod-name') === name);
-  return own.map((event) => ({
+  return (await bed.calls()).map((event) => ({
+    pod: extra(event, 'pod-name'),
     verb: event.verb,
     resource: event.objectRef?.resource ?? '',
     token: extra(event, 'credential-id'),
@@ -107,8 +121,11 @@ async function callsOfPod(name: string): Promise<{ verb: string; resource: strin
   }));
 }
 
-const isLeaseUpdate = ({ verb, resource }: { verb: string; resource: string }): boolean =>
-  verb === 'update' && resource === 'leases';
+async function callsOfPod(name: string): Promise<PodCall[]> {
+  return (await callsByPod()).filter(({ pod }) => pod === name);
+}
+
+const isLeaseUpdate = ({ verb, resource }: PodCall): boolean => verb === 'update' && resource === 'leases';
 
 /** Creates credentials of the fleet, a few requests at a time. */
 async function createFleet(prefix: string, count: number): Promise<void> {
@@ -194,9 +211,13 @@ after(async () => {
 afterEach(async (context) => {
   if (!('error' in context) || context.error === null || told) return;
   told = true;
-  const pods = await bed.kubernetes.kubectl(['get', 'pods,events', '--all-namespaces', '-o', 'wide']);
+  const pods = await bed.kubernetes.kubectl(['get', 'pods', '--all-namespaces', '-o', 'wide']);
+  const types = '--field-selector=type!=Normal';
+  const events = await bed.kubernetes.kubectl(['get', 'events', '--all-namespaces', types]);
   const printed = node.podLogs().map(({ name, text }) => `--- ${name}\n${text.split('\n').slice(-8).join('\n')}`);
-  process.stderr.write(`${pods.stdout}\n${printed.join('\n')}\n${node.logs()}\n${bed.kubernetes.logs()}\n`);
+  process.stderr.write(
+    `${pods.stdout}\n${events.stdout}\n${printed.join('\n')}\n${node.logs()}\n${bed.kubernetes.logs()}\n`,
+  );
 });
 
 describe('real pods', () => {
@@ -360,14 +381,13 @@ describe('real pods', () => {
   }, async (context) => {
     const pod = await leader();
     const pid = await processIn(node, pod);
-    const tell = (count: number): Charged => {
-      const { residentMiB, residentFilesMiB } = processSeen(pid);
-      const memory = charged(pid);
+    const tell = (count: number): ReturnType<typeof processSeen> & Charged => {
+      const seen = { ...processSeen(pid), ...charged(pid) };
       context.diagnostic(
-        `memory of the leader with ${count}: VmRSS ${residentMiB} MiB (${residentFilesMiB} of it files), charged to its ` +
-          `cgroup ${memory.usageMiB} MiB (peak ${memory.peakMiB}); request ${requestedMiB(pod)}, limit ${memory.limitMiB}`,
+        `memory of the leader with ${count}: VmRSS ${seen.residentMiB} MiB (${seen.residentFilesMiB} of it files), charged to its ` +
+          `cgroup ${seen.usageMiB} MiB (peak ${seen.peakMiB}); request ${requestedMiB(pod)}, limit ${seen.limitMiB}`,
       );
-      return memory;
+      return seen;
     };
     tell(1);
     const startedAt = performance.now();
@@ -377,11 +397,10 @@ describe('real pods', () => {
       `${FLEET} credentials created and issued in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
     assert.equal(fleetSTS.calls.filter(({ status }) => status === 200).length, FLEET);
-    const { peakMiB, limitMiB } = tell(FLEET + 1);
-    assert.ok(peakMiB < requestedMiB(pod), 'the request holds a thousand credentials');
+    const { residentMiB, peakMiB, limitMiB } = tell(FLEET + 1);
+    assert.ok(residentMiB < requestedMiB(pod), 'the request holds a thousand credentials, and the files of the image');
     assert.ok(peakMiB < limitMiB / 2, 'the limit holds twice as much');
-    const metrics = await getQuickly(`http://${pod.status.podIP}:8080/metrics`);
-    assert.equal(metrics?.status, 200);
+    assert.match(await metricsOf(pod), /leader_election_master_status/);
   });
 
   test('kubelet restarts the frozen process by its liveness probe', { timeout: 180_000 }, async (context) => {
@@ -445,10 +464,9 @@ describe('real pods', () => {
     await bed.kubectl('delete', 'pod', old.metadata.name, '-n', SYSTEM_NAMESPACE, '--wait=false');
     await creating;
     await untilFleetIssued('wave', WAVE, 60_000);
-    const next = await leader();
-    assert.notEqual(next.metadata.name, old.metadata.name);
-    const released = (await callsOfPod(old.metadata.name)).findLast(isLeaseUpdate);
-    const taken = (await callsOfPod(next.metadata.name)).find((call) => isLeaseUpdate(call) && call.atMs > deletedAt);
+    const words = (await callsByPod()).filter(isLeaseUpdate);
+    const released = words.findLast(({ pod }) => pod === old.metadata.name);
+    const taken = words.find(({ pod, atMs }) => pod !== old.metadata.name && atMs > deletedAt);
     assert.ok(released !== undefined && taken !== undefined);
     const takeoverMs = taken.atMs - deletedAt;
     context.diagnostic(
@@ -466,7 +484,8 @@ describe('real pods', () => {
     assert.equal(await waitFor('the exit code of the deleted container', seen, { timeoutMs: 40_000 }), '0');
     await watcher.kill();
     const made = fleetSTS.calls.length - already;
-    assert.ok(made >= WAVE && made <= WAVE + WORKERS, `${made} exchanges for ${WAVE} credentials`);
+    // What was under way when the leader ended is done again by the next one; on a machine that stalls that may be twice.
+    assert.ok(made >= WAVE && made <= WAVE + 2 * WORKERS, `${made} exchanges for ${WAVE} credentials`);
     await operatorPods();
   });
 
@@ -530,8 +549,7 @@ describe('real pods', () => {
     for (const pod of pods) {
       const pid = await processIn(node, pod);
       await noteBearer(pod);
-      const metrics = await getQuickly(`http://${pod.status.podIP}:8080/metrics`);
-      texts.push({ name: `metrics of ${pod.metadata.name}`, text: metrics?.body ?? '' });
+      texts.push({ name: `metrics of ${pod.metadata.name}`, text: await metricsOf(pod) });
       texts.push({ name: `arguments of ${pod.metadata.name}`, text: readFileSync(`/proc/${pid}/cmdline`, 'utf8') });
       texts.push({ name: `environment of ${pod.metadata.name}`, text: readFileSync(`/proc/${pid}/environ`, 'utf8') });
     }
