@@ -641,9 +641,11 @@ describe('all of it', () => {
     const unknown: string[] = [];
     for (const { page, block } of shellBlocks().filter(({ block: { mark } }) => mark?.kind !== 'run')) {
       for (const line of commandLines(block.text)) {
-        const [, program, command = ''] = /^(kubectl|helm)(?: -n \S+)? ([a-z]+)/.exec(line) ?? [];
+        const [, program, command = '', next] = /^(kubectl|helm)(?: -n \S+)? ([a-z]+)(?: ([a-z]+)\b)?/.exec(line) ?? [];
         if (program === undefined) continue;
-        const told = await helpOf(program as 'kubectl' | 'helm', command);
+        const whose = program as 'kubectl' | 'helm';
+        // What follows is a command of its own (rollout status) or a name, whose help is the same again.
+        const told = `${await helpOf(whose, command)}${next === undefined ? '' : await helpOf(whose, `${command} ${next}`)}`;
         const flags = [...(line.split(' | ')[0] ?? '').matchAll(/ (--[a-z-]+)/g)].map(([, flag = '']) => flag);
         unknown.push(
           ...flags.filter((flag) => !told.includes(flag)).map((flag) => `${blockID(page.path, block)}: ${flag}`),

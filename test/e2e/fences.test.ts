@@ -625,7 +625,10 @@ describe('the fences', () => {
     await until(1, 1);
     const seen = (await bed.fenceProbes()).length;
     const bindings = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings';
-    const tokens = (await admin('GET', `${bindings}/wc-tokens.${SYSTEM_NAMESPACE}`)).body as { spec: object };
+    const tokens = (await admin('GET', `${bindings}/wc-tokens.${SYSTEM_NAMESPACE}`)).body as {
+      metadata: { labels: object };
+      spec: object;
+    };
     await admin('DELETE', `${bindings}/wc-tokens.${SYSTEM_NAMESPACE}`);
     const actions = (...validationActions: string[]): unknown => ({ spec: { validationActions } });
     await admin('PATCH', `${bindings}/wc-secrets.${SYSTEM_NAMESPACE}`, actions('Warn', 'Audit'), MERGE);
@@ -643,7 +646,8 @@ describe('the fences', () => {
     assert.equal(await names(), before, 'a dry run makes nothing');
     const [line] = bed.logged('warn').filter(({ text }) => text.includes('what the fences of the chart refuse'));
     assert.ok(line !== undefined);
-    await admin('POST', bindings, { ...tokens, metadata: { name: `wc-tokens.${SYSTEM_NAMESPACE}` } });
+    const { labels } = tokens.metadata;
+    await admin('POST', bindings, { ...tokens, metadata: { name: `wc-tokens.${SYSTEM_NAMESPACE}`, labels } });
     await admin('PATCH', `${bindings}/wc-secrets.${SYSTEM_NAMESPACE}`, actions('Deny', 'Audit'), MERGE);
     await until(1, 1);
   });

@@ -225,7 +225,8 @@ describe('an API server', { timeout: 400_000 }, () => {
     const startedAtMs = Date.now();
     await bed.kubernetes.restartAPIServer();
     const readyMs = Date.now() - startedAtMs;
-    await untilRefreshed(KEYS, 'restarted');
+    // Until its authorizer has read the Roles, an API server refuses what it grants, and a refusal is tried again after a minute.
+    await untilRefreshed(KEYS, 'restarted', 150_000);
     assert.deepEqual(
       exchanges(),
       before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),

@@ -220,8 +220,11 @@ function sortCalls(
     if (decision === undefined) continue;
     const grant = grantFor(event, all);
     if (event.user.username !== username) asOthers.add(`${event.user.username}: ${describeCall(event)}`);
-    else if (decision !== 'allow') ungranted.add(`refused: ${describeCall(event)}`);
-    else if (grant === undefined) ungranted.add(`allowed by no rule of the chart: ${describeCall(event)} (${reason})`);
+    else if (decision !== 'allow') {
+      // Refused though granted: an API server that has just started, and has not read the Roles yet.
+      if (grant === undefined) ungranted.add(`refused: ${describeCall(event)}`);
+    } else if (grant === undefined)
+      ungranted.add(`allowed by no rule of the chart: ${describeCall(event)} (${reason})`);
     else if (!bindings.some((name) => reason.includes(name))) ungranted.add(`${describeCall(event)}: ${reason}`);
     else used.add(describeGrant(grant));
   }
