@@ -26,7 +26,7 @@ async function readMounted(directory: string, file: string): Promise<string> {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     throw new ServerConfigError(
-      `cannot read ${path} (${code}): set automountServiceAccountToken: true on the operator's pod, or pass --kubeconfig`,
+      `cannot read ${path} (${code}): mount the ServiceAccount's token, ca.crt and namespace there, as the chart does, or pass --kubeconfig`,
     );
   }
   if (content.trim() === '') {

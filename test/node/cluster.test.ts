@@ -285,6 +285,11 @@ describe('real pods', () => {
       assert.equal(environmentSeen(pid)['KUBERNETES_SERVICE_HOST'], '10.96.0.1');
       await noteBearer(pod);
     }
+    for (const bearer of bearers) {
+      const [, claims = ''] = bearer.split('.');
+      const { exp, iat } = JSON.parse(Buffer.from(claims, 'base64url').toString()) as { exp: number; iat: number };
+      assert.equal(exp - iat, 3_600, 'a token that is not taken for longer than it says');
+    }
     const names = pods.map(({ metadata }) => metadata.name);
     for (const name of names) assert.notDeepEqual(await callsOfPod(name), [], `${name} calls the API server as itself`);
   });

@@ -131,7 +131,7 @@ describe('main', { timeout: 120_000, concurrency: 2 }, () => {
     const env = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '1' };
     const { code, stderr } = await start([], { env }).end;
     assert.equal(code, 1);
-    assertSentence(stderr, /serviceaccount\/.*cannot read|cannot read .*serviceaccount.*automountServiceAccountToken/);
+    assertSentence(stderr, /cannot read .*serviceaccount.*mount the ServiceAccount's token/);
   });
 
   test('a kubeconfig that cannot be read is named', async () => {

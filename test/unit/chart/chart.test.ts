@@ -29,7 +29,13 @@ interface PodSpec {
   readonly securityContext: { readonly runAsNonRoot?: boolean; readonly seccompProfile?: object };
   readonly serviceAccountName: string;
   readonly containers: readonly Container[];
-  readonly volumes?: readonly { readonly secret?: { readonly secretName: string; readonly optional?: boolean } }[];
+  readonly automountServiceAccountToken?: boolean;
+  readonly volumes?: readonly {
+    readonly secret?: { readonly secretName: string; readonly optional?: boolean };
+    readonly projected?: {
+      readonly sources: readonly { readonly serviceAccountToken?: { readonly expirationSeconds: number } }[];
+    };
+  }[];
 }
 interface Deployment extends Manifest {
   readonly spec: { readonly replicas: number; readonly template: { readonly spec: PodSpec } };
@@ -314,6 +320,15 @@ describe("the operator's pod", () => {
       readOnlyRootFilesystem: true,
       capabilities: { drop: ['ALL'] },
     });
+  });
+
+  test('has a token of an hour, and not the one of 3,607 seconds that the API server takes for a year', () => {
+    assert.equal(pod.automountServiceAccountToken, false);
+    const sources = pod.volumes?.flatMap(({ projected }) => projected?.sources ?? []) ?? [];
+    const lives = sources.flatMap(({ serviceAccountToken: token }) => token?.expirationSeconds ?? []);
+    assert.deepEqual(lives, [3_600]);
+    const paths = container.volumeMounts?.map(({ mountPath }) => mountPath);
+    assert.deepEqual(paths, ['/var/run/secrets/kubernetes.io/serviceaccount']);
   });
 
   test('asks for memory and bounds it', () => {

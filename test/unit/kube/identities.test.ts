@@ -62,7 +62,10 @@ describe('inClusterIdentity', () => {
 
   it('names a file that is missing, empty or no token, and never its content', async () => {
     const identity = inClusterIdentity({ host: '10.0.0.1', port: '443', directory: join(directory, 'bad') });
-    await assert.rejects(identity.read(false), /cannot read .*bad\/(token|ca\.crt) \(ENOENT\): set automountService/);
+    await assert.rejects(
+      identity.read(false),
+      /cannot read .*bad\/(token|ca\.crt) \(ENOENT\): mount the ServiceAccount's token/,
+    );
     await put('bad/ca.crt', 'CA');
     await put('bad/token', ' \n');
     await assert.rejects(identity.read(false), /bad\/token is empty/);
