@@ -16,23 +16,20 @@ export type Fence = (typeof FENCES)[number];
 /** `unknown`: something else was in the way, such as another policy, a quota, or no answer at all. */
 export type FenceFinding = 'inForce' | 'missing' | 'unknown';
 
-/** The sentences of the chart's policies by which a fence is known; a test compares them with the chart. */
-export const FENCE_SENTENCES: Readonly<Record<Fence, readonly string[]>> = {
-  tokens: [
-    'The operator mints tokens that are bound to no object',
-    "The operator mints no token in this namespace; it is protected by the chart's fences.protectedNamespaces, or it is the operator's own",
-  ],
-  secrets: [
-    'The operator creates Secrets of WorkloadCredentials only, with the label and the owner that say so',
-    "The operator writes no Secret in this namespace; it is protected by the chart's fences.protectedNamespaces, or it is the operator's own",
-  ],
+/** The sentence of the chart's policy by which a fence is known; a test compares them with the chart. */
+export const FENCE_SENTENCES: Readonly<Record<Fence, string>> = {
+  tokens: 'The operator mints tokens that are bound to no object',
+  secrets: 'The operator creates Secrets of WorkloadCredentials only, with the label and the owner that say so',
 };
 
 /** Policies are in force some two seconds after they were applied; an installation is not to begin with an alarm. */
 const FIRST_LOOK_MS = 10_000;
 const LOOK_EVERY_MS = 300_000;
-/** What is missing may be on its way: the alert wants to see it come back. */
+/** What is missing may be on its way, and the alert wants to see it come back; for ten minutes, then as always. */
 const LOOK_AGAIN_MS = 30_000;
+const MOST_QUICK_LOOKS = 20;
+/** At one look: an account or namespace at which something else refuses must not hide what others would show. */
+const MOST_TRIES = 3;
 
 /** An audience that the fences always let through, so that nothing but the binding is refused. */
 const AUDIENCE = 'sts.amazonaws.com';
@@ -52,33 +49,44 @@ export interface FenceProbeOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly caches: ProbeCaches;
-  /** Undefined: it is not known. */
-  readonly metrics: { fence(fence: Fence, inForce: boolean | undefined): void };
+  readonly metrics: { fence(fence: Fence, finding: FenceFinding): void };
+}
+
+/** As `namespace/name`. */
+function keyOf({ metadata, spec }: WorkloadCredential): string {
+  return `${metadata.namespace ?? ''}/${spec.serviceAccountName}`;
 }
 
 /**
- * The ServiceAccount to try with: one that a credential uses, for the operator may mint tokens for it also where the chart names
- * single ones; else any. Undefined while there is none.
+ * The ServiceAccounts to try with, the best first: those for which tokens were minted, so that nothing but a fence refuses;
+ * those that other credentials name; any. Tenants decide who is among them, so one alone proves little.
  */
-export function probedServiceAccount({ credentials, serviceAccounts }: ProbeCaches): ObjectKey | undefined {
-  for (const { metadata, spec } of credentials.list()) {
-    const { namespace = '' } = metadata;
-    const name = spec.serviceAccountName;
-    if (serviceAccounts.get(`${namespace}/${name}`) !== undefined) return { namespace, name };
-  }
-  for (const { metadata } of serviceAccounts.list())
-    return { namespace: metadata.namespace ?? '', name: metadata.name };
-  return undefined;
+export function probedServiceAccounts({ credentials, serviceAccounts }: ProbeCaches): ObjectKey[] {
+  const all = [...credentials.list()];
+  const isServed = ({ status }: WorkloadCredential): boolean => status?.accessKeyID !== undefined;
+  const served = new Set(all.filter(isServed).map(keyOf));
+  const named = new Set(all.map(keyOf));
+  const known = (key: string): boolean => serviceAccounts.get(key) !== undefined;
+  const best = [...served].filter(known);
+  const others = best.length > 0 ? [] : [...named].filter(known);
+  const any = [...serviceAccounts.list()].map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`);
+  const keys = best.length > 0 ? best : others.length > 0 ? others : any;
+  return keys.map((key) => {
+    const [namespace = '', name = ''] = key.split('/');
+    return { namespace, name };
+  });
 }
 
 /** What an answer to a probe says. `error` is undefined where the API server said yes. */
 export function findingOf(fence: Fence, error: unknown): FenceFinding {
   if (error === undefined) return 'missing';
   if (!isKubeFailure(error)) return 'unknown';
-  // Past admission, the API server itself finds that no token can be bound to this.
-  if (fence === 'tokens' && error.status === 400 && error.reason === 'BadRequest') return 'missing';
-  const isOurs = error.causes.some(({ message }) => FENCE_SENTENCES[fence].some((known) => isRefusal(message, known)));
-  return error.status === 403 && isOurs ? 'inForce' : 'unknown';
+  const { status, reason, causes, message } = error;
+  if (status === 403 && causes.some((cause) => isRefusal(cause.message, FENCE_SENTENCES[fence]))) return 'inForce';
+  // Both come from behind admission: the fence has let it pass.
+  const isBound = fence === 'tokens' && status === 400 && message.includes('cannot bind token to object of type');
+  const isTaken = fence === 'secrets' && status === 409 && reason === 'AlreadyExists';
+  return isBound || isTaken ? 'missing' : 'unknown';
 }
 
 /** The words of k8s.io/apiserver pkg/admission/plugin/policy/validating/dispatcher.go, around those of a policy. */
@@ -90,6 +98,7 @@ function isRefusal(message: string, sentence: string): boolean {
 export class FenceProbe {
   readonly #options: FenceProbeOptions;
   readonly #last = new Map<Fence, FenceFinding>();
+  #looks = 0;
 
   constructor(options: FenceProbeOptions) {
     this.#options = options;
@@ -98,48 +107,72 @@ export class FenceProbe {
   /** Until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     let delayMs = FIRST_LOOK_MS;
+    let quickLooks = 0;
     while (!signal.aborted) {
       await sleep(this.#options.clock, delayMs, signal).catch(() => undefined);
       if (signal.aborted) return;
-      delayMs = (await this.#look({ signal })) ? LOOK_EVERY_MS : LOOK_AGAIN_MS;
+      quickLooks = (await this.#look({ signal })) ? 0 : quickLooks + 1;
+      delayMs = quickLooks === 0 || quickLooks > MOST_QUICK_LOOKS ? LOOK_EVERY_MS : LOOK_AGAIN_MS;
     }
   }
 
   /** @returns whether all fences are in force. */
   async #look(options: CallOptions): Promise<boolean> {
-    const { api, caches } = this.#options;
-    const account = probedServiceAccount(caches);
-    if (account === undefined) return false;
-    const tries: Readonly<Record<Fence, () => Promise<void>>> = {
-      tokens: async () => api.tryBoundToken(account, AUDIENCE, options),
-      secrets: async () => api.tryForeignSecret(account.namespace, options),
-    };
-    const findings = [];
+    const accounts = this.#accounts();
+    let isWhole = true;
     for (const fence of FENCES) {
-      const error = await tries[fence]().then(
+      const { finding, answer } = await this.#tryAt(fence, accounts, options);
+      if (options.signal.aborted) return false;
+      this.#tell(fence, finding, answer);
+      isWhole &&= finding === 'inForce';
+    }
+    return isWhole;
+  }
+
+  /** Each look begins at another one, so that in time every account and namespace is tried. */
+  #accounts(): ObjectKey[] {
+    const all = probedServiceAccounts(this.#options.caches);
+    const first = this.#looks % Math.max(1, all.length);
+    this.#looks += 1;
+    return [...all.slice(first), ...all.slice(0, first)].slice(0, MOST_TRIES);
+  }
+
+  /** Goes on to the next account where the answer is not clear. */
+  async #tryAt(
+    fence: Fence,
+    accounts: readonly ObjectKey[],
+    options: CallOptions,
+  ): Promise<{ readonly finding: FenceFinding; readonly answer: string }> {
+    const { api } = this.#options;
+    let answer = 'there is no ServiceAccount to try with';
+    for (const account of accounts) {
+      const trial =
+        fence === 'tokens'
+          ? api.tryBoundToken(account, AUDIENCE, options)
+          : api.tryForeignSecret(account.namespace, options);
+      const error = await trial.then(
         () => undefined,
         (reason: unknown) => reason ?? new Error('no reason'),
       );
-      if (options.signal.aborted) return false;
-      findings.push(this.#tell(fence, findingOf(fence, error), error));
+      const finding = findingOf(fence, error);
+      answer = error instanceof Error ? error.message : '';
+      if (finding !== 'unknown' || options.signal.aborted) return { finding, answer };
     }
-    return findings.every((finding) => finding === 'inForce');
+    return { finding: 'unknown', answer };
   }
 
-  #tell(fence: Fence, finding: FenceFinding, error: unknown): FenceFinding {
+  #tell(fence: Fence, finding: FenceFinding, answer: string): void {
     const { log, metrics } = this.#options;
     const before = this.#last.get(fence);
     this.#last.set(fence, finding);
-    metrics.fence(fence, finding === 'unknown' ? undefined : finding === 'inForce');
-    if (finding === before) return finding;
+    metrics.fence(fence, finding);
+    if (finding === before) return;
     if (finding === 'missing') {
       log.warn('the API server lets this operator do what the fences of the chart refuse', { fence });
     } else if (finding === 'unknown') {
-      const answer = error instanceof Error ? error.message : String(error);
       log.info('whether the fences of the chart are in force could not be seen', { fence, answer });
     } else if (before !== undefined) {
       log.info('the fences of the chart are in force', { fence });
     }
-    return finding;
   }
 }

@@ -241,7 +241,9 @@ class KubeClient implements KubeApi, LeaseApi, EventApi, FenceApi {
   async tryForeignSecret(namespace: string, options: CallOptions): Promise<void> {
     const shape = { operation: 'create secrets (dry run)', accept: PARTIAL_OBJECT_METADATA };
     checkNames({ namespace, name: FENCE_PROBE }, shape.operation);
-    const body: V1Secret = { apiVersion: 'v1', kind: 'Secret', type: 'Opaque', metadata: { name: FENCE_PROBE } };
+    // A fixed name could be taken by somebody, and the answer would be about that.
+    const metadata = { generateName: `${FENCE_PROBE}-` };
+    const body: V1Secret = { apiVersion: 'v1', kind: 'Secret', type: 'Opaque', metadata };
     const how = { namespace, body, dryRun: 'All', fieldManager: FENCE_PROBE };
     await this.#call(shape, options, (typed) => this.#core.createNamespacedSecret(how, typed));
   }

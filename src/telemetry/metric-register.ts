@@ -150,6 +150,11 @@ export const METRICS = {
     ['fence'],
     'fences (2)',
   ),
+  workloadcredential_fence_probes_total: counter(
+    'Looks at whether a fence is in force, by fence and result (inForce, missing, unknown). From the leader only, and only where --expect-fences is true.',
+    ['fence', 'result'],
+    'fences (2) x 3',
+  ),
   workloadcredential_build_info: gauge('Always 1; the label tells the version.', ['version'], ONE),
   workqueue_depth: gauge(
     'Keys that are ready to be worked on, by class of urgency; 0 is the most urgent.',

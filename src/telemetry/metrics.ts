@@ -146,12 +146,13 @@ export class Metrics {
     this.#inc('workloadcredential_events_total', { result });
   }
 
-  /** Whether a fence is in force; undefined: it is not known. */
-  fence(fence: string, inForce: boolean | undefined): void {
-    if (inForce === undefined) {
+  /** What a look at a fence found; what is not known has no value. */
+  fence(fence: string, finding: 'inForce' | 'missing' | 'unknown'): void {
+    this.#inc('workloadcredential_fence_probes_total', { fence, result: finding });
+    if (finding === 'unknown') {
       this.#gauges.get('workloadcredential_fence_in_force')?.remove({ fence });
     } else {
-      this.#set('workloadcredential_fence_in_force', { fence }, inForce ? 1 : 0);
+      this.#set('workloadcredential_fence_in_force', { fence }, finding === 'inForce' ? 1 : 0);
     }
   }
 

@@ -1,6 +1,7 @@
-// Promises: a Transport whose certificate authorities may change under it, as a mounted ConfigMap does: they are read again at
-// most once a minute, and before the next request when a handshake has failed. What cannot be read leaves the last ones in
-// use. May not read files itself, retry a request, or say what is in a certificate.
+// Promises: a Transport whose certificate authorities may change under it, as a mounted ConfigMap does: while there are requests
+// they are read again once a minute, and every five seconds while they cannot be read or handshakes fail. No request waits
+// for that. What cannot be read leaves the last ones in use. May not read files itself, retry a request, or say what is in a
+// certificate.
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Transport, TransportRequest, TransportResponse } from './transport.ts';
@@ -30,7 +31,10 @@ class FollowingTransport implements Transport {
   #tls: TLSMaterial;
   #transport: Transport;
   #rereadAtMs: number;
-  #reading: Promise<void> | undefined;
+  #isReading = false;
+  #isClosed = false;
+  /** What was last told to be wrong with the file. */
+  #problem: string | undefined;
 
   constructor(options: FollowingOptions, first: TLSMaterial) {
     this.#options = options;
@@ -41,13 +45,8 @@ class FollowingTransport implements Transport {
 
   async send(request: TransportRequest): Promise<TransportResponse> {
     const { clock } = this.#options;
-    if (clock.monotonicMs() >= this.#rereadAtMs) {
-      // However many requests ask, one read is under way.
-      this.#reading ??= this.#readAgain().finally(() => {
-        this.#reading = undefined;
-      });
-      await this.#reading;
-    }
+    // However many requests ask, one read is under way. A disk that hangs must not take STS along.
+    if (clock.monotonicMs() >= this.#rereadAtMs && !this.#isReading) void this.#readAgain();
     try {
       return await this.#transport.send(request);
     } catch (error) {
@@ -59,15 +58,20 @@ class FollowingTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#transport.close();
   }
 
+  /** Never rejects. */
   async #readAgain(): Promise<void> {
     const { clock, log, open, read } = this.#options;
+    this.#isReading = true;
     try {
       const tls = await read();
       this.#rereadAtMs = clock.monotonicMs() + REREAD_AFTER_MS;
-      if (tls.ca === this.#tls.ca && tls.extraCA === this.#tls.extraCA) return;
+      this.#problem = undefined;
+      const isSame = tls.ca === this.#tls.ca && tls.extraCA === this.#tls.extraCA;
+      if (isSame || this.#isClosed) return;
       const old = this.#transport;
       this.#transport = open(tls);
       this.#tls = tls;
@@ -77,7 +81,11 @@ class FollowingTransport implements Transport {
     } catch (error) {
       this.#rereadAtMs = clock.monotonicMs() + REREAD_SOON_MS;
       const problem = error instanceof Error ? error.message : 'unexpected failure';
+      if (problem === this.#problem) return;
+      this.#problem = problem;
       log.warn('the authorities for STS could not be read again; the last ones stay in use', { problem });
+    } finally {
+      this.#isReading = false;
     }
   }
 }

@@ -9,16 +9,16 @@ import {
   FENCES,
   FenceProbe,
   findingOf,
-  probedServiceAccount,
+  probedServiceAccounts,
   type Fence,
+  type FenceFinding,
 } from '../../../src/controller/fence-probe.ts';
 import { KubeError } from '../../../src/kube/errors.ts';
 import { aCredential } from '../../support/builders.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { captureLog } from '../../support/scripted-server.ts';
 
-const [TOKENS = '', TOKENS_PROTECTED = ''] = FENCE_SENTENCES.tokens;
-const [SECRETS = '', SECRETS_PROTECTED = ''] = FENCE_SENTENCES.secrets;
+const { tokens: TOKENS, secrets: SECRETS } = FENCE_SENTENCES;
 
 /** A refusal as the API server sends it: an admission policy's words are the message of a cause without a reason. */
 function refusal(status: number, reason: string, ...sentences: readonly string[]): KubeError {
@@ -44,14 +44,26 @@ const NO_ANSWER = new KubeError({
   operation: 'create',
   detail: '',
 });
-const UNBINDABLE = refusal(400, 'BadRequest');
+const UNBINDABLE = new KubeError({
+  kind: 'status',
+  status: 400,
+  reason: 'BadRequest',
+  operation: 'create',
+  detail: 'cannot bind token to object of type workloadcredentials.io/v1alpha1, Kind=WorkloadCredential',
+});
 
 describe('what an answer says of a fence', () => {
   const CASES: readonly (readonly [name: string, fence: Fence, error: unknown, finding: string])[] = [
     ['the fence on tokens refused', 'tokens', refusal(403, 'Forbidden', TOKENS), 'inForce'],
     ['the fence on Secrets refused', 'secrets', refusal(403, 'Forbidden', SECRETS), 'inForce'],
-    ['it is a protected namespace, for tokens', 'tokens', refusal(403, 'Forbidden', TOKENS_PROTECTED), 'inForce'],
-    ['it is a protected namespace, for Secrets', 'secrets', refusal(403, 'Forbidden', SECRETS_PROTECTED), 'inForce'],
+    ['another sentence of the same policy', 'secrets', refusal(403, 'Forbidden', 'no Secret here'), 'unknown'],
+    [
+      'a Secret of that name is there, which only who got past the fence can learn',
+      'secrets',
+      refusal(409, 'AlreadyExists'),
+      'missing',
+    ],
+    ['a webhook refused the token by the same status', 'tokens', refusal(400, 'BadRequest'), 'unknown'],
     ['a dry run was taken', 'secrets', undefined, 'missing'],
     ['a token was minted, which no API server does', 'tokens', undefined, 'missing'],
     ['only the API server itself found that no token is bound to this', 'tokens', UNBINDABLE, 'missing'],
@@ -74,8 +86,7 @@ describe('what an answer says of a fence', () => {
   test("the chart's policies have the sentences", () => {
     const chart = readFileSync(new URL('../../../helm/templates/_fences.tpl', import.meta.url), 'utf8');
     const messages = [...chart.matchAll(/^ {2}message: (.+)$/gm)].map(([, message]) => message);
-    for (const sentence of FENCES.flatMap((fence) => FENCE_SENTENCES[fence]))
-      assert.ok(messages.includes(sentence), sentence);
+    for (const fence of FENCES) assert.ok(messages.includes(FENCE_SENTENCES[fence]), fence);
   });
 });
 
@@ -97,21 +108,34 @@ function caches(credentials: ReturnType<typeof aCredential>[], accounts: readonl
 const credential = aCredential();
 const key: ObjectKey = { namespace: credential.metadata.namespace ?? '', name: credential.spec.serviceAccountName };
 
+const issuedTo = (name: string) => {
+  const credential = aCredential();
+  const spec = { ...credential.spec, serviceAccountName: name };
+  return { ...credential, spec, status: { accessKeyID: 'ASIA' } } as typeof credential;
+};
+
 describe('where it is tried', () => {
+  const here = (name: string): ObjectKey => ({ namespace: key.namespace, name });
+
+  test('is where tokens were minted, before what tenants only name', () => {
+    const accounts = ['a', 'b', key.name].map((name) => account(key.namespace, name));
+    const known = caches([credential, issuedTo('b'), issuedTo('a'), issuedTo('b'), issuedTo('gone')], accounts);
+    assert.deepEqual(probedServiceAccounts(known), [here('b'), here('a')]);
+  });
+
   test('is the ServiceAccount of a credential, before any other', () => {
     const known = caches([credential], [account('a', 'default'), account(key.namespace, key.name)]);
-    assert.deepEqual(probedServiceAccount(known), key);
+    assert.deepEqual(probedServiceAccounts(known), [key]);
   });
 
   test('is any ServiceAccount when the credential names one that does not exist', () => {
-    assert.deepEqual(probedServiceAccount(caches([credential], [account('a', 'default')])), {
-      namespace: 'a',
-      name: 'default',
-    });
+    assert.deepEqual(probedServiceAccounts(caches([credential], [account('a', 'default')])), [
+      { namespace: 'a', name: 'default' },
+    ]);
   });
 
   test('is nowhere without a ServiceAccount', () => {
-    assert.equal(probedServiceAccount(caches([credential], [])), undefined);
+    assert.deepEqual(probedServiceAccounts(caches([credential], [])), []);
   });
 });
 
@@ -125,7 +149,7 @@ function bench(known = caches([credential], [account(key.namespace, key.name)]))
   const clock = new FakeClock();
   const log = captureLog();
   const tries: Try[] = [];
-  const told: Record<string, boolean | undefined> = {};
+  const told: Record<string, FenceFinding> = {};
   const answers: Record<Fence, unknown> = { tokens: UNBINDABLE, secrets: undefined };
   const attempt = async (fence: Fence, what: string): Promise<void> => {
     tries.push({ what, atMs: clock.monotonicMs() - 1_000 });
@@ -137,7 +161,7 @@ function bench(known = caches([credential], [account(key.namespace, key.name)]))
       attempt('tokens', `${namespace}/${name} ${audience}`),
     tryForeignSecret: async (namespace: string) => attempt('secrets', namespace),
   };
-  const metrics = { fence: (fence: string, inForce: boolean | undefined) => void (told[fence] = inForce) };
+  const metrics = { fence: (fence: string, finding: FenceFinding) => void (told[fence] = finding) };
   const stop = new AbortController();
   const running = new FenceProbe({ api, caches: known, clock, log, metrics }).run(stop.signal);
   return { clock, log, tries, told, answers, stop, running };
@@ -155,13 +179,13 @@ describe('the probe', () => {
       tries.map(({ what }) => what),
       [`${key.namespace}/${key.name} sts.amazonaws.com`, key.namespace],
     );
-    assert.deepEqual(told, { tokens: false, secrets: false });
+    assert.deepEqual(told, { tokens: 'missing', secrets: 'missing' });
     Object.assign(answers, { secrets: inForce.secrets });
     await clock.advance(30_000);
-    assert.deepEqual(told, { tokens: false, secrets: true });
+    assert.deepEqual(told, { tokens: 'missing', secrets: 'inForce' });
     Object.assign(answers, inForce);
     await clock.advance(30_000);
-    assert.deepEqual(told, { tokens: true, secrets: true });
+    assert.deepEqual(told, { tokens: 'inForce', secrets: 'inForce' });
     const seen = tries.length;
     await clock.advance(299_999);
     assert.equal(tries.length, seen);
@@ -175,9 +199,35 @@ describe('the probe', () => {
     const { clock, tries, told, answers, stop, running } = bench();
     Object.assign(answers, { tokens: NO_ANSWER, secrets: NO_ANSWER });
     await clock.advance(10_000);
-    assert.deepEqual(told, { tokens: undefined, secrets: undefined });
+    assert.deepEqual(told, { tokens: 'unknown', secrets: 'unknown' });
     await clock.advance(30_000);
     assert.equal(tries.length, 4);
+    stop.abort();
+    await running;
+  });
+
+  test('goes on to other ServiceAccounts where the answer is not clear, three at a look, and begins elsewhere the next time', async () => {
+    const names = ['a', 'b', 'c', 'd'];
+    const accounts = names.map((name) => account(key.namespace, name));
+    const { clock, tries, answers, stop, running } = bench(caches(names.map(issuedTo), accounts));
+    Object.assign(answers, { tokens: NO_ANSWER, secrets: inForce.secrets });
+    await clock.advance(40_000);
+    const tried = tries.flatMap(({ what }) => (what.includes(' ') ? [what.split(/[/ ]/)[1]] : []));
+    assert.deepEqual(tried, ['a', 'b', 'c', 'b', 'c', 'd']);
+    stop.abort();
+    await running;
+  });
+
+  test('looks as seldom as ever when nothing has become clear for ten minutes', async () => {
+    const { clock, tries, answers, stop, running } = bench();
+    Object.assign(answers, { tokens: NO_ANSWER, secrets: NO_ANSWER });
+    await clock.advance(10_000 + 20 * 30_000);
+    const seen = tries.length;
+    assert.equal(seen, 2 * 21);
+    await clock.advance(299_999);
+    assert.equal(tries.length, seen);
+    await clock.advance(1);
+    assert.equal(tries.length, seen + 2);
     stop.abort();
     await running;
   });
@@ -201,9 +251,10 @@ describe('the probe', () => {
   });
 
   test('asks nobody where there is no ServiceAccount', async () => {
-    const { clock, tries, stop, running } = bench(caches([], []));
+    const { clock, tries, told, stop, running } = bench(caches([], []));
     await clock.advance(100_000);
     assert.deepEqual(tries, []);
+    assert.deepEqual(told, { tokens: 'unknown', secrets: 'unknown' });
     stop.abort();
     await running;
   });

@@ -203,7 +203,7 @@ describe('kubeClient', () => {
       apiVersion: 'v1',
       kind: 'Secret',
       type: 'Opaque',
-      metadata: { name: 'workload-credentials-fence-probe' },
+      metadata: { generateName: 'workload-credentials-fence-probe-' },
     });
     assert.equal(`${token?.method} ${token?.path}`, 'POST /api/v1/namespaces/shop/serviceaccounts/orders/token');
     assert.deepEqual((JSON.parse(token?.body ?? '') as { spec: object }).spec, {

@@ -96,7 +96,7 @@ test('every metric of the register is in the text, with its type and its labels,
   metrics.refreshed('AWS', 'issued');
   metrics.stsCall({ cloud: 'AWS', code: 'OK', durationSeconds: 0.12 });
   metrics.event('sent');
-  metrics.fence('tokens', true);
+  metrics.fence('tokens', 'inForce');
   metrics.leading(true);
   const all = sources({
     credentials: () => [credential({ failure: 'STSUnavailable' }), credential({ name: 'b', suspended: true })],
@@ -150,15 +150,15 @@ test('what was counted is what is told', async () => {
 test('a fence of which nothing is known has no series', async () => {
   const metrics = new Metrics(OPTIONS);
   const told = async (): Promise<(readonly [string, number])[]> =>
-    [...(await scrape(metrics, {}))].filter(([name]) => name.startsWith('workloadcredential_fence'));
+    [...(await scrape(metrics, {}))].filter(([name]) => name.startsWith('workloadcredential_fence_in'));
   assert.deepEqual(await told(), []);
-  metrics.fence('tokens', false);
-  metrics.fence('secrets', true);
+  metrics.fence('tokens', 'missing');
+  metrics.fence('secrets', 'inForce');
   assert.deepEqual(await told(), [
     ['workloadcredential_fence_in_force{fence="tokens"}', 0],
     ['workloadcredential_fence_in_force{fence="secrets"}', 1],
   ]);
-  metrics.fence('tokens', undefined);
+  metrics.fence('tokens', 'unknown');
   assert.deepEqual(await told(), [['workloadcredential_fence_in_force{fence="secrets"}', 1]]);
 });
 

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { type FollowingOptions, followAuthorities } from '../../../src/transport/authorities.ts';
 import { readBody, type Transport, TransportError, type TransportRequest } from '../../../src/transport/transport.ts';
 import { type TLSMaterial, undiciTransport } from '../../../src/transport/undici.ts';
-import { FakeClock } from '../../support/fake-clock.ts';
+import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { captureLog, makeCertificates, startScriptedServer } from '../../support/scripted-server.ts';
 
 const MINUTE_MS = 60_000;
@@ -45,7 +45,11 @@ async function bench(more: Partial<FollowingOptions> = {}) {
     return file.tls;
   };
   const transport = await followAuthorities({ read, open, clock, log, ...more });
-  const send = async (): Promise<void> => void (await transport.send(REQUEST).catch(() => undefined));
+  /** Sends, and lets a read that it began come to its end. */
+  const send = async (): Promise<void> => {
+    await transport.send(REQUEST).catch(() => undefined);
+    await settle();
+  };
   return { clock, log, seen, file, transport, send };
 }
 
@@ -72,7 +76,9 @@ describe('authorities', () => {
       file.tls = tls;
       await clock.advance(MINUTE_MS);
       await send();
-      assert.deepEqual(seen.sent, ['A', 'B']);
+      assert.deepEqual(seen.sent, ['A', 'A'], 'a request waits for no file');
+      await send();
+      assert.deepEqual(seen.sent, ['A', 'A', 'B']);
       assert.deepEqual(seen.closed, ['A']);
       assert.deepEqual(
         log.lines.map(({ level, fields }) => [level, fields]),
@@ -81,12 +87,14 @@ describe('authorities', () => {
     });
   }
 
-  test('that cannot be read stay in use, with one warning a try, and are tried again after 5 seconds', async () => {
+  test('that cannot be read stay in use, with one warning, and are tried again every 5 seconds', async () => {
     const { clock, log, seen, file, send } = await bench();
     file.problem = new Error('--sts-ca-file /ca.crt holds no PEM certificate: give a file of PEM certificates.');
     await clock.advance(MINUTE_MS);
     await send();
+    await clock.advance(5_000);
     await send();
+    assert.equal(seen.reads, 3);
     assert.deepEqual(seen.sent, ['A', 'A']);
     assert.deepEqual(
       log.lines.map(({ level, fields }) => [level, fields?.['problem']]),
@@ -96,7 +104,30 @@ describe('authorities', () => {
     file.tls = { ca: 'B' };
     await clock.advance(5_000);
     await send();
+    await send();
     assert.equal(seen.sent.at(-1), 'B');
+  });
+
+  test('that a disk does not give hold up no request', async () => {
+    let reads = 0;
+    const read = async (): Promise<TLSMaterial> => {
+      reads += 1;
+      return reads === 1 ? Promise.resolve({ ca: 'A' }) : new Promise(() => {});
+    };
+    const { clock, seen, send } = await bench({ read });
+    await clock.advance(MINUTE_MS);
+    await Promise.all([send(), send()]);
+    assert.deepEqual([seen.sent, reads], [['A', 'A'], 2]);
+  });
+
+  test('that come while it closes open nothing any more', async () => {
+    const { clock, seen, file, transport, send } = await bench();
+    file.tls = { ca: 'B' };
+    await clock.advance(MINUTE_MS);
+    const sending = send();
+    await transport.close();
+    await sending;
+    assert.deepEqual(seen.closed, ['A']);
   });
 
   test('are read again soon after a handshake failed, and not at every failure', async () => {
@@ -107,9 +138,10 @@ describe('authorities', () => {
     await send();
     assert.equal(seen.reads, 1);
     await clock.advance(5_000);
+    await send();
     file.handshakeFails = false;
     await send();
-    assert.deepEqual(seen.sent, ['A', 'A', 'B']);
+    assert.deepEqual(seen.sent, ['A', 'A', 'A', 'B']);
   });
 
   test('that cannot be read at the start are told to whoever starts', async () => {
@@ -152,6 +184,8 @@ test('over real TLS, a server of another authority is reached as soon as the fil
     await assert.rejects(status(1), (error: unknown) => error instanceof TransportError && error.kind === 'tls');
     ca = second.ca;
     await clock.advance(5_000);
+    await assert.rejects(status(1));
+    await settle();
     assert.equal(await status(1), 200);
     await assert.rejects(status(0), (error: unknown) => error instanceof TransportError && error.kind === 'tls');
   } finally {
