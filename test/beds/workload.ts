@@ -36,6 +36,13 @@ function surroundings(): object {
   };
 }
 
+/** No answer is no refusal: on a machine that stalls, a kept connection may end just when it is used again. */
+function howItEnded(error: unknown): 'failed' | 'disconnected' {
+  const { name, $metadata } = error as { name?: string; $metadata?: { httpStatusCode?: number } };
+  const isAnswered = $metadata?.httpStatusCode !== undefined;
+  return !isAnswered && (name === 'TimeoutError' || String(error).includes('ECONNRESET')) ? 'disconnected' : 'failed';
+}
+
 say({ message: 'started', ...surroundings() });
 process.once('SIGTERM', () => process.exit(0));
 const client = new S3Client({ endpoint, forcePathStyle: true, maxAttempts: 1 });
@@ -54,7 +61,7 @@ for (let use = 1; ; use++) {
       ...(read === body ? {} : { error: 'read another body' }),
     });
   } catch (error) {
-    say({ message: 'failed', keyID, use, error: String(error) });
+    say({ message: howItEnded(error), keyID, use, error: String(error) });
   }
   await sleep(PAUSE_MS);
 }

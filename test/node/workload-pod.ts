@@ -18,7 +18,8 @@ export interface SampleTarget {
 /** One use that the workload has made of its credentials. */
 export interface Use {
   readonly time: string;
-  readonly message: 'started' | 'used' | 'failed';
+  /** `disconnected`: there was no answer to the use, and so no refusal either. */
+  readonly message: 'started' | 'used' | 'failed' | 'disconnected';
   readonly keyID?: string;
   readonly error?: string;
 }
@@ -88,7 +89,7 @@ function linesOf(logs: readonly Corpus[], pod: string): unknown[] {
 
 /** Every use so far, in order. */
 export function usesIn(logs: readonly Corpus[], pod: string): Use[] {
-  return (linesOf(logs, pod) as Use[]).filter(({ message }) => message === 'used' || message === 'failed');
+  return (linesOf(logs, pod) as Use[]).filter(({ keyID }) => keyID !== undefined);
 }
 
 /** What it said when it started; once, or it was restarted. */
