@@ -540,7 +540,7 @@ describe('real pods', () => {
     );
     assert.equal(status.containerStatuses?.[0]?.restartCount, 0);
     const gaps = uses.slice(1).map(({ time }, index) => Date.parse(time) - Date.parse(uses[index]?.time ?? ''));
-    assert.ok(Math.max(...gaps) < 10_000, 'it went on without a pause');
+    assert.ok(Math.max(...gaps) < 30_000, 'it went on without a pause');
     const lost = uses.filter(({ message }) => message === 'disconnected').length;
     context.diagnostic(
       `${uses.length} uses of ${new Set(uses.map(({ keyID }) => keyID)).size} keys over the whole run, none failed; ${lost} without an answer`,
