@@ -433,13 +433,14 @@ export async function ensureImages(packages: string): Promise<Images> {
     join(directory, '.lock'),
     async () => {
       if (!all.every(({ archive }) => existsSync(archive))) await make(planned, packages);
+      // Still alone: what another checkout's run is building looks old too.
+      const kept = [join(directory, `debian-${debianRelease()}.tar`), store].filter(existsSync);
+      await keepOnlyUsed(directory, [...all.map(({ archive }) => archive), ...kept]);
     },
     () => {
       say('images: another run is at it, waiting for it');
     },
   );
-  const kept = [join(directory, `debian-${debianRelease()}.tar`), store].filter(existsSync);
-  await keepOnlyUsed(directory, [...all.map(({ archive }) => archive), ...kept]);
   // Each base is made in one piece, and so is one layer.
   return { ...images, baseLayers: 1 };
 }
