@@ -378,15 +378,99 @@ describe('pages for who runs it', () => {
 });
 
 describe('migrating', () => {
-  test('finds the pods that take keys from variables', async () => {
-    const env = [{ name: 'AWS_ACCESS_KEY_ID', value: 'AKIAEXAMPLE' }];
-    const container = { name: 'app', image: 'registry.example.com/app:1', env };
-    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'shop', name: 'with-keys' } };
-    await bed.apply({ ...pod, spec: { containers: [container] } });
-    const [found] = await reader.run({ page: 'docs/migrating.md', section: '1. Where are they?' });
-    assert.match(found?.stdout ?? '', /^shop\/with-keys AWS_ACCESS_KEY_ID$/m);
-    assert.ok(!/^shop\/orders/m.test(found?.stdout ?? ''), 'the sample has none');
+  /** A pod's spec with a key in a variable of its init container, and one in a mounted file. */
+  const podWithKeys = {
+    serviceAccountName: 'with-keys',
+    restartPolicy: 'Never',
+    initContainers: [
+      {
+        name: 'init',
+        image: 'registry.example.com/app:1',
+        env: [{ name: 'AWS_ACCESS_KEY_ID', value: 'AKIAEXAMPLE' }],
+      },
+    ],
+    containers: [{ name: 'app', image: 'registry.example.com/app:1' }],
+    volumes: [{ name: 'keys', secret: { secretName: 'old-keys' } }],
+  };
+  const inShop = (name: string) => ({ namespace: 'shop', name });
+
+  /** What has keys: a Secret with a credentials file, a suspended CronJob, a Deployment of no replicas, a pod. */
+  function withKeys(): object[] {
+    const labels = { app: 'with-keys' };
+    const { initContainers: _, ...mounts } = podWithKeys;
+    const file = '[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = only-an-example\n';
+    const env = [
+      {
+        name: 'KEY',
+        valueFrom: { secretKeyRef: { name: 'old-keys', key: 'credentials' } },
+      },
+      { name: 'HARMLESS', value: 'AKIA' },
+    ];
+    return [
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: inShop('old-keys'),
+        stringData: { credentials: file },
+      },
+      {
+        apiVersion: 'batch/v1',
+        kind: 'CronJob',
+        metadata: inShop('with-keys'),
+        spec: {
+          schedule: '0 0 1 1 *',
+          suspend: true,
+          jobTemplate: { spec: { template: { spec: podWithKeys } } },
+        },
+      },
+      {
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata: inShop('with-keys'),
+        spec: {
+          replicas: 0,
+          selector: { matchLabels: labels },
+          template: {
+            metadata: { labels },
+            spec: { ...mounts, restartPolicy: 'Always' },
+          },
+        },
+      },
+      {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: inShop('with-keys'),
+        spec: {
+          automountServiceAccountToken: false,
+          containers: [{ ...podWithKeys.containers[0], env }],
+        },
+      },
+    ];
+  }
+
+  test('finds static keys in Secrets, and who uses them, in whatever state', async () => {
+    await bed.apply(...withKeys());
+    const where = { page: 'docs/migrating.md', section: '1. Where are they?' };
+    const [held, users] = await reader.run(where);
+    assert.equal(held?.stdout, 'shop/old-keys/credentials AKIAIOSFODNN7EXAMPLE\n', 'and none of ours');
+    assert.deepEqual(users?.stdout.trim().split('\n').toSorted(), [
+      'shop/CronJob/with-keys AWS_ACCESS_KEY_ID old-keys',
+      'shop/Deployment/with-keys old-keys',
+      'shop/Pod/with-keys old-keys',
+    ]);
+    const section = "From IRSA, RRSA and VKE's IRSA";
+    const words = { SERVICEACCOUNT: 'with-keys', NAMESPACE: 'shop' };
+    const [accounts] = await reader.run({
+      page: 'docs/migrating.md',
+      section,
+      words,
+    });
+    assert.deepEqual(accounts?.stdout.trim().split('\n').toSorted(), ['CronJob/with-keys', 'Deployment/with-keys']);
+    await bed.kubectl('delete', 'secret', 'old-keys', '-n', 'shop');
+    await bed.kubectl('delete', 'cronjob,deployment', 'with-keys', '-n', 'shop');
     await bed.kubectl('delete', 'pod', 'with-keys', '-n', 'shop', '--grace-period=0', '--force');
+    const [none, nobody] = await reader.run(where);
+    assert.deepEqual([none?.stdout, nobody?.stdout], ['', ''], 'what is left is ours');
   });
 
   test('its manifests get credentials, in the keys that the page names', async () => {
