@@ -6,7 +6,7 @@ import * as names from '../../../src/api/names.ts';
 import { ERRORS } from '../../../src/credential/errors.ts';
 import { FLAGS } from '../../../src/options.ts';
 import { METRICS } from '../../../src/telemetry/metric-register.ts';
-import { codeBlocks, codeSpans, headings, isHandWritten, pages, prose, textOf } from './markdown.ts';
+import { codeBlocks, codeSpans, headings, isHandWritten, type Page, pages, prose, textOf } from './markdown.ts';
 
 const all = pages();
 const handWritten = all.filter(isHandWritten);
@@ -125,6 +125,41 @@ test('labels and annotations that a page names are those of the code', () => {
       .map((name) => `${path}: ${name}`),
   );
   assert.deepEqual(unknown, []);
+});
+
+/** Variables of the environment that the flags' help names, which is plain text: it is printed by --help, too. */
+const VARIABLES_OF_HELP = ['HTTPS_PROXY', 'NO_PROXY'];
+
+describe('words in capitals with an underscore', () => {
+  /** Those in the rows of a page's tables that stand outside code and links: placeholders that nobody filled in. */
+  function leftOver(page: Page): string[] {
+    return prose(page)
+      .split('\n')
+      .filter((line) => /^\s*\|/.test(line))
+      .map((line) => line.replaceAll(/`[^`]*`/g, '').replaceAll(/\]\([^)]*\)/g, ']'))
+      .flatMap((line) => [...line.matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)].map(([word]) => word))
+      .filter((word) => !VARIABLES_OF_HELP.includes(word));
+  }
+
+  test('are in no table of a page, except in code: a placeholder was filled in', () => {
+    assert.deepEqual(
+      all.flatMap((page) => leftOver(page).map((word) => `${page.path}: ${word}`)),
+      [],
+    );
+  });
+
+  test('that are left over are found, in generated pages too; variables in code and links are not', () => {
+    const text = [
+      'MEMORY_ROWS in a sentence',
+      '| `AWS_REGION` | [a](A_B.md) | `one \\| TWO_WORDS` |',
+      '| MEMORY_ROWS | x |',
+      '  | a | ROWS_2 of it |',
+      '```sh',
+      '| IN_A_BLOCK |',
+      '```',
+    ].join('\n');
+    assert.deepEqual(leftOver({ path: 'docs/page.md', text }), ['MEMORY_ROWS', 'ROWS_2']);
+  });
 });
 
 describe('npm scripts', () => {
