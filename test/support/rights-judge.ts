@@ -73,6 +73,8 @@ export function judge(records: readonly RightsRecord[], files: readonly string[]
     );
     if (missing.length === 0) problems.push(...unused.map((right) => `${scope}: granted and never used: ${right}`));
   }
+  const hasty = records.filter(({ early }) => early.length > 0);
+  summary.push(...hasty.map(({ file, early }) => `${file}: refused for a moment though granted: ${early.join(', ')}`));
   const strays = records.filter(({ file }) => WITHOUT_OPERATOR.includes(file));
   problems.push(
     ...strays.map(({ file }) => `${file} installs an operator: take it from the list of those that do not`),

@@ -38,6 +38,11 @@ export interface RightsRecord {
   readonly used: readonly string[];
   /** Calls that the API server refused for want of a right, or allowed by something else than the chart's bindings. */
   readonly ungranted: readonly string[];
+  /**
+   * Calls that were refused though a Role that is bound allows them: an API server that has just been started knows no Roles
+   * for a moment. That is no matter of what is granted.
+   */
+  readonly early: readonly string[];
   /** Calls of the program with another user's rights. */
   readonly asOthers: readonly string[];
   /** What was otherwise than the chart makes it at either end: bindings, roles, fences. */
@@ -209,9 +214,10 @@ function sortCalls(
   events: readonly AuditEvent[],
   username: string,
   { grants: all, bindings }: Snapshot,
-): Pick<RightsRecord, 'used' | 'ungranted' | 'asOthers' | 'calls'> {
+): Pick<RightsRecord, 'used' | 'ungranted' | 'early' | 'asOthers' | 'calls'> {
   const used = new Set<string>();
   const ungranted = new Set<string>();
+  const early = new Set<string>();
   const asOthers = new Set<string>();
   const own = calls(events).filter(({ userAgent = '' }) => userAgent.startsWith(USER_AGENT));
   for (const event of own) {
@@ -220,16 +226,20 @@ function sortCalls(
     if (decision === undefined) continue;
     const grant = grantFor(event, all);
     if (event.user.username !== username) asOthers.add(`${event.user.username}: ${describeCall(event)}`);
-    else if (decision !== 'allow') {
-      // Refused though granted: an API server that has just started, and has not read the Roles yet.
-      if (grant === undefined) ungranted.add(`refused: ${describeCall(event)}`);
-    } else if (grant === undefined)
-      ungranted.add(`allowed by no rule of the chart: ${describeCall(event)} (${reason})`);
+    else if (decision !== 'allow' && grant !== undefined) early.add(describeCall(event));
+    else if (decision !== 'allow') ungranted.add(`refused: ${describeCall(event)}`);
+    else if (grant === undefined) ungranted.add(`allowed by no rule of the chart: ${describeCall(event)} (${reason})`);
     else if (!bindings.some((name) => reason.includes(name))) ungranted.add(`${describeCall(event)}: ${reason}`);
     else used.add(describeGrant(grant));
   }
   const sorted = (set: ReadonlySet<string>): string[] => [...set].toSorted();
-  return { used: sorted(used), ungranted: sorted(ungranted), asOthers: sorted(asOthers), calls: own.length };
+  return {
+    used: sorted(used),
+    ungranted: sorted(ungranted),
+    early: sorted(early),
+    asOthers: sorted(asOthers),
+    calls: own.length,
+  };
 }
 
 /** What is watched of one installation. */
@@ -275,7 +285,7 @@ export class RightsKeeper {
       const username = `system:serviceaccount:${place.namespace}:${place.account}`;
       this.#records.push({ ...head, granted, irregular, failure: undefined, ...sortCalls(events, username, first) });
     } catch (error) {
-      const nothing = { used: [], ungranted: [], asOthers: [], irregular: [], calls: 0 };
+      const nothing = { used: [], ungranted: [], early: [], asOthers: [], irregular: [], calls: 0 };
       this.#records.push({ ...head, granted, ...nothing, failure: (error as Error).message });
     }
   }

@@ -68,6 +68,7 @@ describe('the verdict on a run', () => {
     granted: ['watched: get /secrets', 'watched: patch /secrets'],
     used: ['watched: get /secrets', 'watched: patch /secrets'],
     ungranted: [],
+    early: [],
     asOthers: [],
     irregular: [],
     calls: 2,
@@ -112,6 +113,13 @@ describe('the verdict on a run', () => {
     assert.equal(of([...whole, record('namespaces', { ungranted })]).problems.length, 1);
     const other = ['refused: get leases team/billing 403'];
     assert.equal(of([...whole, record('serviceAccounts', { ungranted: other })]).problems.length, 1);
+  });
+
+  test('tells of a refusal by an API server that did not know its Roles yet, and holds it against nobody', () => {
+    const early = ['list secrets 403'];
+    const { problems, summary } = judge([...whole, record('clusterWide', { early })], files, files);
+    assert.deepEqual(problems, []);
+    assert.ok(summary.some((line) => line.includes('refused for a moment though granted: list secrets 403')));
   });
 
   test('tells of another user, of fences that were off and of a file that is not to install anything', () => {
