@@ -1,4 +1,4 @@
-// Promises: `npm run test:e2e`: the end-to-end tests, two files at a time, then one look at all of them together: what the chart
+// Promises: `npm run test:e2e`: the end-to-end tests, three files at a time, since each mostly waits, then one look at all of them together: what the chart
 // grants the operator is what it used, per scope. With names of files it runs those and says what it could not judge for it.
 // Ends with 1 if a test failed or the rights do not fit.
 import { spawn } from 'node:child_process';
@@ -14,7 +14,7 @@ const FOLDER = 'test/e2e';
 
 const OPTIONS = [
   '--test',
-  '--test-concurrency=2',
+  '--test-concurrency=3',
   '--test-force-exit',
   '--test-reporter=spec',
   '--test-reporter-destination=stdout',

@@ -6,8 +6,16 @@ import type { RightsRecord, ScopeName } from './rights.ts';
 /** Every scope that the chart has. */
 export const SCOPES: readonly ScopeName[] = ['namespaces', 'serviceAccounts', 'clusterWide'];
 
-/** Files of test/e2e that install no operator: they try the beds and the providers. */
-export const WITHOUT_OPERATOR: readonly string[] = ['bed.test.ts', 'providers.test.ts'];
+/**
+ * Files of test/e2e that install no operator in the way that is watched: they try the beds and the providers, or what the
+ * documentation says, by its own commands.
+ */
+export const WITHOUT_OPERATOR: readonly string[] = [
+  'bed.test.ts',
+  'docs-issuer.test.ts',
+  'docs.test.ts',
+  'providers.test.ts',
+];
 
 /**
  * Where the chart names ServiceAccounts, tokens of all others are refused, and a test wants to see that. Everything else
