@@ -1,6 +1,6 @@
-// Promises: `npm run test:e2e`: the end-to-end tests, three files at a time, since each mostly waits, then one look at all of them together: what the chart
-// grants the operator is what it used, per scope. With names of files it runs those and says what it could not judge for it.
-// Ends with 1 if a test failed or the rights do not fit.
+// Promises: `npm run test:e2e`: the end-to-end tests, three files at a time, since each mostly waits, then one look at all of
+// them together: what the chart grants the operator is what it used, per scope. With names of files it runs those and says
+// what it could not judge for it. Ends with 1 if a test failed or the rights do not fit.
 import { spawn } from 'node:child_process';
 import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
