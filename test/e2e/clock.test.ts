@@ -9,6 +9,7 @@ import { type SeaweedFSBed, startSeaweedFS } from '../beds/seaweedfs.ts';
 import { waitFor } from '../beds/wait.ts';
 import { tellFault } from '../support/fault-report.ts';
 import { type Installation, manifest, startCluster } from '../support/installation.ts';
+import { scopeFor } from '../support/scope.ts';
 import { lateness } from '../support/secret-reader.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
@@ -48,7 +49,7 @@ before(async () => {
   const sts = await bed.addProxy(seaweedFS.url);
   await bed.createWorkloads([KEY]);
   ahead = await bed.install({
-    scope: 'clusterWide',
+    scope: scopeFor('namespaces', [KEY.namespace]),
     endpoints: [{ url: sts.url, audiences: [AUDIENCE] }],
     env: wrongClock(library, HALF_AN_HOUR_SECONDS),
   });

@@ -11,6 +11,7 @@ import type { AuditEvent } from '../support/audit.ts';
 import type { ClusterAnswer, ClusterClient } from '../support/cluster-client.ts';
 import { manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
+import { scopeFor } from '../support/scope.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
 const GROUP = 'workloadcredentials.io';
@@ -421,8 +422,11 @@ before(async () => {
     ],
   });
   const { url } = await bed.addProxy(seaweedFS.url);
-  await bed.install({ scope: 'clusterWide', endpoints: [{ url, audiences: [AUDIENCE] }] });
   await bed.createWorkloads([orders, shared]);
+  await bed.install({
+    scope: scopeFor('clusterWide', [orders.namespace]),
+    endpoints: [{ url, audiences: [AUDIENCE] }],
+  });
   await plainSecret('shared', {
     labels: { [`${GROUP}/name`]: 'shared' },
     annotations: { [`${GROUP}/adopt`]: 'shared' },

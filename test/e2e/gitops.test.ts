@@ -19,6 +19,7 @@ import { askVerdicts, CUSTOMIZATION, healthScript, readVerdicts } from '../gitop
 import { T0 } from '../support/builders.ts';
 import { conditionOf, credentialsPath, type CredentialSeen } from '../support/cluster-client.ts';
 import { type Installation, manifest, startCluster } from '../support/installation.ts';
+import { scopeFor } from '../support/scope.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SCRIPT_KEY = 'resource.customizations.health.workloadcredentials.io_WorkloadCredential';
@@ -106,6 +107,8 @@ const changed = key('changed');
 const tracked = key('tracked');
 const handed = key('handed');
 const all = [untouched, pending, failing, denied, suspended, changed, tracked, handed];
+/** Without a ServiceAccount: nothing that is applied there is to reach the cloud that it names. */
+const drift = { client: 'drift-client', server: 'drift-server' };
 
 const AUDIENCE = 'sts.seaweedfs.test';
 const SHORT_LIFE_SECONDS = 20;
@@ -167,8 +170,10 @@ describe('on a real API server', () => {
     endpoints.set(pending, await bed.addProxy(seaweedFS.url));
     endpoints.set(failing, await bed.addProxy(shortLived.url));
     const urls = [...endpoints.values()].map(({ url }) => ({ url, audiences: [AUDIENCE] }));
-    await bed.install({ scope: 'clusterWide', endpoints: urls });
     await bed.createWorkloads(all);
+    for (const namespace of Object.values(drift)) await bed.kubectl('create', 'namespace', namespace);
+    const scope = scopeFor('clusterWide', ['gitops', ...Object.values(drift)]);
+    await bed.install({ scope, endpoints: urls });
   });
 
   after(async () => {
@@ -270,14 +275,11 @@ describe('on a real API server', () => {
       return items;
     };
 
-    for (const [how, args] of [
-      ['by kubectl apply', []],
-      ['on the server', ['--server-side', '--field-manager=gitops']],
+    for (const [how, namespace, args] of [
+      ['by kubectl apply', drift.client, []],
+      ['on the server', drift.server, ['--server-side', '--field-manager=gitops']],
     ] as const) {
       test(`${how} shows no difference after the operator has worked on it`, async () => {
-        const namespace = `drift-${args.length}`;
-        // No ServiceAccount: none of these is to reach the cloud that it names.
-        await bed.kubectl('create', 'namespace', namespace);
         const objects = goodOnes(namespace);
         const stdin = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
         const { code, stderr } = await bed.kubernetes.kubectl(['apply', ...args, '-f', '-'], { stdin });

@@ -17,6 +17,7 @@ import { ClusterClient } from '../support/cluster-client.ts';
 import type { SecretSeen } from '../support/cluster-client.ts';
 import { manifest, startCluster } from '../support/installation.ts';
 import type { Installation, Wanted } from '../support/installation.ts';
+import { scopeFor } from '../support/scope.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const AUDIENCE = 'sts.seaweedfs.test';
@@ -187,14 +188,15 @@ before(async () => {
   });
   sts = await bed.addProxy(seaweedFS.url);
   const url = await startTrap();
-  await bed.install({
-    scope: 'clusterWide',
-    endpoints: [{ url: sts.url, audiences: [AUDIENCE, WRONG_AUDIENCE] }],
-    env: hostileEnvironment(url),
-  });
   const workloads = [...trusted, wrongSubject].filter((key) => key !== missing && key !== consent);
   await bed.createWorkloads([...workloads, { ...consent, consents: false }]);
   await bed.kubectl('create', 'namespace', missing.namespace);
+  const namespaces = [...trusted, wrongSubject].map(({ namespace }) => namespace);
+  await bed.install({
+    scope: scopeFor('clusterWide', namespaces),
+    endpoints: [{ url: sts.url, audiences: [AUDIENCE, WRONG_AUDIENCE] }],
+    env: hostileEnvironment(url),
+  });
 });
 
 after(async () => {

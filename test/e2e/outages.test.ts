@@ -16,6 +16,7 @@ import { STS_FAULTS } from '../beds/intercepting-proxy.ts';
 import { waitFor } from '../beds/wait.ts';
 import { tellFault } from '../support/fault-report.ts';
 import { type Installation, manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
+import { scopeArguments, scopeFor } from '../support/scope.ts';
 import { latenessOf } from '../support/secret-reader.ts';
 import { assertBackTo, describeVitals, INSPECTED, type Vitals, vitalsOf } from '../support/vitals.ts';
 
@@ -167,7 +168,8 @@ before(async () => {
   });
   const proxy = await bed.addProxy(seaweedFS.url);
   await bed.createWorkloads(ALL);
-  await bed.install({ scope: 'clusterWide', endpoints: [{ url: proxy.url, audiences: [AUDIENCE] }] });
+  const scope = scopeFor('namespaces', [LATER.namespace]);
+  await bed.install({ scope, endpoints: [{ url: proxy.url, audiences: [AUDIENCE] }] });
   bed.operator.signal('SIGTERM');
   await bed.operator.exited;
   front = new Front(bed.kubernetes);
@@ -184,7 +186,7 @@ before(async () => {
   writeFileSync(file('kubeconfig'), JSON.stringify(kubeconfig));
   const endpoint = `--sts-endpoint=AWS=${proxy.url}=${AUDIENCE}`;
   const often = '--min-refresh-interval-seconds=1';
-  args = [`--lease-namespace=${SYSTEM_NAMESPACE}`, endpoint, often, '--log-level=debug'];
+  args = [...scopeArguments(scope), `--lease-namespace=${SYSTEM_NAMESPACE}`, endpoint, often, '--log-level=debug'];
   await start(['--leader-elect=false']);
   for (const key of KEYS) await apply(key);
   for (const key of KEYS) await bed.untilIssued(key, 30_000);

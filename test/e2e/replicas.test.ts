@@ -10,6 +10,7 @@ import { waitFor } from '../beds/wait.ts';
 import { conditionOf, credentialsPath, type CredentialSeen } from '../support/cluster-client.ts';
 import { tellFault } from '../support/fault-report.ts';
 import { type Installation, manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
+import { scopeArguments, scopeFor } from '../support/scope.ts';
 import { latenessOf } from '../support/secret-reader.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
@@ -101,10 +102,12 @@ before(async () => {
   });
   const { url } = await bed.addProxy(seaweedFS.url);
   await bed.createWorkloads([...KEYS, OTHER, TOLD]);
-  await bed.install({ scope: 'clusterWide', endpoints: [{ url, audiences: [AUDIENCE] }] });
+  const scope = scopeFor('clusterWide', [TOLD.namespace, OTHER.namespace]);
+  await bed.install({ scope, endpoints: [{ url, audiences: [AUDIENCE] }] });
   bed.operator.signal('SIGTERM');
   await bed.operator.exited;
   args = [
+    ...scopeArguments(scope),
     `--lease-namespace=${SYSTEM_NAMESPACE}`,
     `--sts-endpoint=AWS=${url}=${AUDIENCE}`,
     '--log-level=debug',

@@ -27,6 +27,7 @@ import {
   SYSTEM_NAMESPACE,
 } from '../support/installation.ts';
 import { subjectOf, watchFleet } from '../support/fleet-watch.ts';
+import { scopeFor } from '../support/scope.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const DOCUMENT = 'docs/upgrading.md';
@@ -298,7 +299,9 @@ before(async () => {
   busySTS = await bed.addProxy(shortLived.url);
   await bed.createWorkloads([...LIVE, ...BUSY]);
   await bed.kubectl('create', 'secret', 'generic', 'foreign', '-n', 'shop', '--from-literal=theirs=kept');
-  replicas.push(await bed.install({ scope: 'clusterWide', endpoints: endpointsOf(sts, busySTS), chart: formerChart }));
+  await bed.kubectl('create', 'namespace', SPECS);
+  const scope = scopeFor('clusterWide', ['shop', 'busy', SPECS]);
+  replicas.push(await bed.install({ scope, endpoints: endpointsOf(sts, busySTS), chart: formerChart }));
   await startReplica();
 });
 

@@ -17,6 +17,7 @@ import type { AuditEvent } from '../support/audit.ts';
 import type { SecretSeen } from '../support/cluster-client.ts';
 import { manifest, startCluster } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
+import { scopeFor } from '../support/scope.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
 const SOON = { timeoutMs: 20_000, everyMs: 100 };
@@ -139,8 +140,12 @@ before(async () => {
     ],
   });
   sts = await bed.addProxy(seaweedFS.url);
-  await bed.install({ scope: 'clusterWide', endpoints: [{ url: sts.url, audiences: [AUDIENCE] }] });
   await bed.createWorkloads(all);
+  const namespaces = all.map(({ namespace }) => namespace);
+  await bed.install({
+    scope: scopeFor('namespaces', namespaces),
+    endpoints: [{ url: sts.url, audiences: [AUDIENCE] }],
+  });
 });
 
 after(async () => {

@@ -16,6 +16,7 @@ import { conditionOf, credentialsPath, type CredentialSeen } from '../support/cl
 import { countOf, type FaultName, tellFault } from '../support/fault-report.ts';
 import { formerAnnotations, type SecretOnWire } from '../support/former-release.ts';
 import { type Installation, manifest, startCluster } from '../support/installation.ts';
+import { scopeFor } from '../support/scope.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
 const NAMESPACE = 'shop';
@@ -92,7 +93,7 @@ before(async () => {
   const { url } = await bed.addProxy(seaweedFS.url);
   await bed.createWorkloads([{ namespace: NAMESPACE, name: ACCOUNT }]);
   const endpoints = [{ url, audiences: [AUDIENCE] }];
-  await bed.install({ scope: 'clusterWide', endpoints, chart: fileURLToPath(chart) });
+  await bed.install({ scope: scopeFor('clusterWide', [NAMESPACE]), endpoints, chart: fileURLToPath(chart) });
   await stop();
 });
 

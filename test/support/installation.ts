@@ -20,6 +20,7 @@ import type { AuditEvent } from './audit.ts';
 import { ClusterClient, conditionOf } from './cluster-client.ts';
 import type { CredentialSeen } from './cluster-client.ts';
 import { grants, type Place, resourceOf, RightsKeeper, type ScopeName } from './rights.ts';
+import type { Scope } from './scope.ts';
 import { pairIn, SecretReader } from './secret-reader.ts';
 import type { Pair } from './secret-reader.ts';
 
@@ -44,8 +45,8 @@ export interface EndpointChoice {
 
 /** What to install. */
 export interface InstallOptions {
-  /** `clusterWide`, or the namespaces that the chart gives Roles in. */
-  readonly scope: 'clusterWide' | readonly string[];
+  /** A file whose story is the same in both takes it from scopeFor(). */
+  readonly scope: Scope;
   readonly endpoints: readonly EndpointChoice[];
   /** Further variables of the operator's environment. */
   readonly env?: Readonly<Record<string, string>>;

@@ -2,6 +2,7 @@
 // without a grant, what it was granted and never used, and where it ran otherwise than the chart makes it. Of a run that was
 // not whole it says so, and does not judge what nobody used. Pure.
 import type { RightsRecord, ScopeName } from './rights.ts';
+import type { RunScope } from './scope.ts';
 
 /** Every scope that the chart has. */
 export const SCOPES: readonly ScopeName[] = ['namespaces', 'serviceAccounts', 'clusterWide'];
@@ -16,6 +17,9 @@ export const WITHOUT_OPERATOR: readonly string[] = [
   'docs.test.ts',
   'providers.test.ts',
 ];
+
+/** Files whose stories are about one scope: a run that asks for another leaves them theirs. */
+export const OF_ONE_SCOPE: readonly string[] = ['chart.test.ts'];
 
 /**
  * Where the chart names ServiceAccounts, tokens of all others are refused, and a test wants to see that. Everything else
@@ -60,13 +64,28 @@ function missingFrom(records: readonly RightsRecord[], files: readonly string[],
   ];
 }
 
-/**
- * @param files the files that were run, without their folder.
- * @param all those that there are.
- */
-export function judge(records: readonly RightsRecord[], files: readonly string[], all: readonly string[]): Verdict {
+/** Files that took another scope than the one that the run asked for. */
+function stubborn(records: readonly RightsRecord[], asked: RunScope | undefined): string[] {
+  if (asked === undefined) return [];
+  const obedient = new Set(records.filter(({ scope }) => scope === asked).map(({ file }) => file));
+  const others = records.filter(({ file }) => !obedient.has(file) && !OF_ONE_SCOPE.includes(file));
+  return others.map(({ file, scope }) => `${file} ran in ${scope}, and the run asked for ${asked}`);
+}
+
+/** What a run consisted of; files are named without their folder. */
+export interface Run {
+  /** The files that were run. */
+  readonly files: readonly string[];
+  /** Those that there are. */
+  readonly all: readonly string[];
+  /** The scope that every file was asked to take; undefined when each took its usual one. */
+  readonly asked?: RunScope | undefined;
+}
+
+/** Judges what a run has left. */
+export function judge(records: readonly RightsRecord[], { files, all, asked }: Run): Verdict {
   const missing = missingFrom(records, files, all);
-  const problems = records.flatMap(problemsOf);
+  const problems = [...records.flatMap(problemsOf), ...stubborn(records, asked)];
   const summary: string[] = [];
   for (const scope of SCOPES) {
     // Another release's chart is another contract: only what it does not grant counts, and that is told above.
@@ -76,8 +95,9 @@ export function judge(records: readonly RightsRecord[], files: readonly string[]
     const used = new Set(own.flatMap((each) => each.used));
     const unused = [...granted].filter((right) => !used.has(right)).toSorted();
     const count = own.reduce((sum, { calls }) => sum + calls, 0);
+    const fileCount = new Set(own.map(({ file }) => file)).size;
     summary.push(
-      `${scope}: ${granted.size} rights granted, ${used.size} used in ${count} calls of ${own.length} installations`,
+      `${scope}: ${granted.size} rights granted, ${used.size} used in ${count} calls of ${own.length} installations in ${fileCount} files`,
     );
     if (missing.length === 0) problems.push(...unused.map((right) => `${scope}: granted and never used: ${right}`));
   }

@@ -81,7 +81,7 @@ describe('the verdict on a run', () => {
     records: readonly RightsRecord[],
     run = files,
   ): { problems: readonly string[]; missing: readonly string[] } => {
-    const { problems, missing } = judge(records, run, files);
+    const { problems, missing } = judge(records, { files: run, all: files });
     return { problems, missing };
   };
 
@@ -117,7 +117,7 @@ describe('the verdict on a run', () => {
 
   test('tells of a refusal by an API server that did not know its Roles yet, and holds it against nobody', () => {
     const early = ['list secrets 403'];
-    const { problems, summary } = judge([...whole, record('clusterWide', { early })], files, files);
+    const { problems, summary } = judge([...whole, record('clusterWide', { early })], { files, all: files });
     assert.deepEqual(problems, []);
     assert.ok(summary.some((line) => line.includes('refused for a moment though granted: list secrets 403')));
   });
@@ -128,6 +128,17 @@ describe('the verdict on a run', () => {
       'clusterWide.test.ts (clusterWide): the operator ran as somebody else: admin: get secrets',
       'clusterWide.test.ts (clusterWide): not the chart as it is: 0 of 4 fences in force',
       'bed.test.ts installs an operator: take it from the list of those that do not',
+    ]);
+  });
+
+  test('names the files that did not take the scope that the run asked for, but for those that are about one', () => {
+    const of = (...records: readonly RightsRecord[]): readonly string[] =>
+      judge(records, { files, all: files, asked: 'namespaces' }).problems;
+    const both = ['namespaces', 'clusterWide'].map((scope) => record(scope as ScopeName, { file: 'a.test.ts' }));
+    const about = record('serviceAccounts', { file: 'chart.test.ts' });
+    assert.deepEqual(of(...both, about), []);
+    assert.deepEqual(of(...both, about, record('clusterWide', { file: 'b.test.ts' })), [
+      'b.test.ts ran in clusterWide, and the run asked for namespaces',
     ]);
   });
 
