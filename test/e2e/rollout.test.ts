@@ -1,7 +1,8 @@
 // Shows what docs/upgrading.md says, by its own commands, on a real API server with real Helm: the last release's chart and CRD
 // are upgraded to this checkout's, rolled back, upgraded again, uninstalled and installed anew with live objects, and a rolling
-// update goes through replicas under load. Nothing that is not due costs an exchange or a write. Of a former release there is
-// the chart with its CRD (test/fixtures/releases); the program is this checkout's at every step.
+// update goes through replicas under load. Nothing that is not due costs an exchange or a write. Of the former release there are
+// the chart, the CRD and the program (test/fixtures/releases): each step runs the program that belongs to its chart, and under
+// load replicas of both work side by side.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,11 +10,12 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { load } from 'js-yaml';
-import { releaseDirectory, releases } from '../../tools/release-fixture.ts';
+import { formerRelease, releaseDirectory } from '../../tools/release-fixture.ts';
 import { ensureBinaries } from '../beds/binaries.ts';
 import { runCommand } from '../beds/command.ts';
 import type { STSProxy } from '../beds/intercepting-proxy.ts';
 import type { OperatorProcess } from '../beds/operator.ts';
+import { ensureReleaseProgram } from '../beds/release-program.ts';
 import { type SeaweedFSBed, startSeaweedFS } from '../beds/seaweedfs.ts';
 import { waitFor } from '../beds/wait.ts';
 import { type AuditEvent, describeCall, isWrite } from '../support/audit.ts';
@@ -56,6 +58,12 @@ let sts: STSProxy;
 let busySTS: STSProxy;
 /** Those that run, the older first: what a Deployment of two replicas has. */
 let replicas: OperatorProcess[] = [];
+/** Which program a new replica runs; the chart that is installed decides, but where a test wants the other. */
+type Program = 'former' | 'present';
+let program: Program = 'former';
+let formerMain = '';
+/** Arguments of this checkout's chart that the former program does not know. */
+const NEW_ARGUMENTS = /^--expect-fences/;
 
 /** The shell blocks under a heading of the document, with the bed's namespace in the place of the document's. */
 function commandsUnder(heading: string): string {
@@ -128,7 +136,7 @@ async function storeAnew(value: string): Promise<void> {
 }
 
 async function startReplica(): Promise<OperatorProcess> {
-  const replica = await bed.start();
+  const replica = await bed.start(program === 'former' ? { main: formerMain, without: NEW_ARGUMENTS } : {});
   replicas.push(replica);
   return replica;
 }
@@ -279,12 +287,13 @@ async function storeSpecs(): Promise<string[]> {
   return onlyNow;
 }
 
-const former = releases().at(-1) ?? assert.fail('there is a fixture of a release: npm run release:fixture');
+const former = formerRelease();
 const formerChart = fileURLToPath(new URL('chart', releaseDirectory(former)));
 const endpointsOf = (...proxies: readonly STSProxy[]): EndpointChoice[] =>
   proxies.map(({ url }) => ({ url, audiences: [AUDIENCE] }));
 
 before(async () => {
+  formerMain = await ensureReleaseProgram(former);
   bed = await startCluster();
   const subjects = [...LIVE, ...BUSY].map(({ namespace, name }) => `system:serviceaccount:${namespace}:${name}`);
   const usual = {
@@ -301,7 +310,11 @@ before(async () => {
   await bed.kubectl('create', 'secret', 'generic', 'foreign', '-n', 'shop', '--from-literal=theirs=kept');
   await bed.kubectl('create', 'namespace', SPECS);
   const scope = scopeFor('clusterWide', ['shop', 'busy', SPECS]);
-  replicas.push(await bed.install({ scope, endpoints: endpointsOf(sts, busySTS), chart: formerChart }));
+  const first = await bed.install({ scope, endpoints: endpointsOf(sts, busySTS), chart: formerChart });
+  // That was this checkout's program.
+  first.signal('SIGTERM');
+  assert.deepEqual(await first.exited, { code: 0, signal: null });
+  await startReplica();
   await startReplica();
 });
 
@@ -365,6 +378,7 @@ describe(`the chart and the CRD of ${former}, with live objects,`, { timeout: 24
   });
 
   test('are upgraded to this checkout at no cost', async (context) => {
+    program = 'present';
     const upgrade = async (): Promise<void> => void (await follow('Upgrade'));
     context.diagnostic(await change(async () => await bed.changeBy(upgrade)));
   });
@@ -395,11 +409,13 @@ describe(`the chart and the CRD of ${former}, with live objects,`, { timeout: 24
       const status = { status: { secret: { resourceVersion: metadata.resourceVersion } } };
       await send('PATCH', `${credentialsPath(namespace, name)}/status`, status, MERGE);
     }
+    program = 'former';
     const rollBack = async (): Promise<void> => void (await follow('Roll back'));
     context.diagnostic(await change(async () => await bed.changeBy(rollBack, formerChart)));
   });
 
   test('are upgraded once more at no cost', async (context) => {
+    program = 'present';
     const upgrade = async (): Promise<void> => void (await follow('Upgrade'));
     context.diagnostic(await change(async () => await bed.changeBy(upgrade)));
   });
@@ -442,7 +458,7 @@ describe(`the chart and the CRD of ${former}, with live objects,`, { timeout: 24
   });
 });
 
-describe(`a rolling update under load, ${ROUNDS} rounds of both replicas with ${BUSY.length} credentials of ${BUSY_LIFE_MS / 1_000} s,`, {
+describe(`a rolling update under load, ${ROUNDS} rounds of both replicas, from one release to the other and back, with ${BUSY.length} credentials of ${BUSY_LIFE_MS / 1_000} s,`, {
   timeout: 240_000,
 }, () => {
   test('exchanges nothing twice, expires nothing and loses no write', async (context) => {
@@ -458,7 +474,9 @@ describe(`a rolling update under load, ${ROUNDS} rounds of both replicas with ${
     const exchanges = busySTS.exchanges.length;
     const startedMs = Date.now();
     for (let round = 0; round < ROUNDS; round += 1) {
-      await roll(round % 2 === 0 ? 'leader' : 'standby');
+      // A newer release comes, is taken back, and so on: each hand-over is from one program to the other.
+      program = round % 2 === 0 ? 'former' : 'present';
+      await roll(round < ROUNDS / 2 ? 'leader' : 'standby');
       await untilOneWorks();
       await sleep(2_000);
     }
@@ -512,6 +530,7 @@ describe(`a rolling update under load, ${ROUNDS} rounds of both replicas with ${
   });
 
   after(async () => {
+    program = 'present';
     await bed.kubectl('delete', 'wcred', '--all', '-n', 'busy');
     while (replicas.length < 2) await startReplica();
     await untilOneWorks();

@@ -45,6 +45,7 @@ export const FAULT_REGISTER = {
   'leader stopped by SIGSTOP beyond its Lease': ['sandbox', 'real'],
   'operator killed between Secret and status': ['real'],
   'restart with 1,000 credentials not due': ['sandbox', 'real'],
+  'upgrade from the last release, 1,000 not due': ['real'],
   'upgrade from Secrets of an older hash version, 1,000 not due': ['sandbox', 'real'],
 } as const satisfies Readonly<Record<string, readonly FaultBedName[]>>;
 
