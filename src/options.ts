@@ -48,6 +48,8 @@ interface Flag {
   readonly default: string;
   readonly help: string;
   readonly multiple?: boolean;
+  /** Whether the value may be empty, and then means none. */
+  readonly mayBeEmpty?: boolean;
 }
 
 /** Every flag: the form of its value, its default as text, and what it does. */
@@ -70,8 +72,8 @@ export const FLAGS = {
   'log-level': { value: LOG_LEVELS.join('|'), default: 'info', help: 'The least severe lines that are logged.' },
   'listen-address': {
     value: '[HOST]:PORT',
-    default: '0.0.0.0:8080',
-    help: 'Where /livez, /readyz and /metrics are served, over plain http.',
+    default: ':8080',
+    help: 'Where /livez, /readyz and /metrics are served, over plain http. Without a host: on all addresses, of IPv6 and IPv4.',
   },
   'leader-elect': {
     value: 'true|false',
@@ -140,7 +142,8 @@ export const FLAGS = {
   'allowed-metadata-domains': {
     value: 'DOMAIN[,DOMAIN...]',
     default: 'app.kubernetes.io',
-    help: 'Domains whose label and annotation keys spec.secret may set on Secrets.',
+    mayBeEmpty: true,
+    help: 'Domains whose label and annotation keys spec.secret may set on Secrets. Empty: none.',
   },
   'per-credential-metrics': {
     value: 'true|false',
@@ -223,7 +226,7 @@ function readFlag(
   const { name, value } = token;
   const flag: Flag = FLAGS[name];
   const before = values[name];
-  if (value === undefined || value === '') {
+  if (value === undefined || (value === '' && flag.mayBeEmpty !== true)) {
     problems.push(`--${name} has no value: write --${name}=${flag.value}.`);
   } else if (flag.multiple === true) {
     values[name] = [...(Array.isArray(before) ? before : []), value];

@@ -40,7 +40,7 @@ export interface WorkloadCredentialSpec {
    */
   readonly refreshBeforeSeconds?: number;
   /**
-   * True stops exchanges. The Secret stays, is still repaired, and its credential expires in its time. Default false.
+   * True stops exchanges. The Secret stays, its metadata is still repaired, and its credential expires in its time. Default false.
    */
   readonly suspend?: boolean;
   readonly secret?: SecretSpec;

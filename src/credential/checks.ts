@@ -17,7 +17,7 @@ export const secretIsInUse: Check = ({ contender, resolved }) =>
     ? undefined
     : new CredentialError(
         'SecretInUse',
-        `spec.secret.name "${resolved?.secret.name ?? ''}" is already written by the older WorkloadCredential "${contender}"; give one of the two another spec.secret.name.`,
+        `spec.secret.name "${resolved?.secret.name ?? ''}" is already written by the older WorkloadCredential "${contender}"; create this one anew with another spec.secret.name, which cannot be changed later, or delete the older one.`,
       );
 
 /** The endpoint or the audience is not one that the operator may use. */

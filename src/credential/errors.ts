@@ -53,7 +53,7 @@ export const ERRORS = {
   SecretInUse: entry(
     'invalid',
     'Another WorkloadCredential writes this Secret.',
-    'Give one of the two another spec.secret.name.',
+    'Create this one anew with another spec.secret.name, or delete the older one.',
   ),
   SecretConflict: entry(
     'denied',

@@ -1,6 +1,6 @@
 // Promises: no endpoint gets more calls than its quota, and one that throttles or is down gets few, however many
 // credentials wait for it; and that tenants share what it gets. Answers at once, always: a caller that is refused puts its key
-// back into the queue and never holds a worker. May not know what an endpoint is: it is given a string (cloud, account and region).
+// back into the queue and never holds a worker. May not know what an endpoint is: it is given a string (cloud, account and host).
 import type { Clock } from './clock.ts';
 import type { Random } from './random.ts';
 import { type Rate, TokenBucket } from './token-bucket.ts';

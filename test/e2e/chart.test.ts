@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadAll } from 'js-yaml';
+import { parseOptions } from '../../src/options.ts';
 import { runCommand } from '../beds/command.ts';
 import { startSeaweedFS } from '../beds/seaweedfs.ts';
 import type { SeaweedFSBed } from '../beds/seaweedfs.ts';
@@ -224,6 +225,12 @@ describe('the API server takes, strictly validated,', { timeout: 120_000 }, () =
       for (const object of await render(setting, PAIRS_NAMESPACE)) unique.set(JSON.stringify(object), object);
     }
     const objects = [...unique.values()];
+    const refused = objects.flatMap(({ kind, spec }) => {
+      const args = kind === 'Deployment' ? (spec?.template?.spec.containers[0]?.args ?? []) : undefined;
+      const parsed = args === undefined ? undefined : parseOptions(args);
+      return parsed?.kind === 'wrong' ? parsed.problems : [];
+    });
+    assert.deepEqual(refused, [], 'the program takes its arguments');
     const accounts = objects.filter(({ kind }) => kind === 'ServiceAccount').map(({ metadata }) => metadata.name);
     await bed.apply(...[...new Set(accounts)].map((name) => serviceAccount(PAIRS_NAMESPACE, name)));
     await waitFor(

@@ -688,6 +688,7 @@ describe('recovery and the way out', () => {
     assert.equal((await bed.kubernetes.helm(['uninstall', 'again', '--namespace', OPERATOR_NAMESPACE])).code, 0);
     const last = { page: 'docs/uninstalling.md', section: 'For good', begins: 'kubectl get wcred -A\n' };
     await reader.run(last);
+    await reader.run({ ...last, begins: 'kubectl delete crd' });
     assert.equal(await node.settled(), undefined);
   });
 

@@ -287,7 +287,7 @@ describe('the Secret', { concurrency: 16 }, () => {
     const { message } = await bed.untilReason(younger, ['Stalled', 'SecretInUse']);
     assert.equal(
       message,
-      'spec.secret.name "app" is already written by the older WorkloadCredential "app"; give one of the two another spec.secret.name.',
+      'spec.secret.name "app" is already written by the older WorkloadCredential "app"; create this one anew with another spec.secret.name, which cannot be changed later, or delete the older one.',
     );
     assert.deepEqual(await secretOf(older), first);
     assert.equal(bed.exchanges(younger), 0);

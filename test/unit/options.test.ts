@@ -24,7 +24,7 @@ describe('the command line', () => {
       namespaces: [],
       clusterName: undefined,
       logLevel: 'info',
-      listenAddress: '0.0.0.0:8080',
+      listenAddress: ':8080',
       leaderElect: true,
       leaseName: 'workload-credentials',
       leaseNamespace: undefined,
@@ -94,6 +94,12 @@ describe('the command line', () => {
       ['a.example.internal', 'b.example.internal'],
     );
     assert.deepEqual(problems('--workers=1', '--workers=2'), ['--workers is given twice: leave one out.']);
+  });
+
+  test('may say that there is none only where that has a meaning', () => {
+    assert.deepEqual(read('--allowed-metadata-domains=').allowedMetadataDomains, []);
+    const others = (Object.keys(FLAGS) as (keyof typeof FLAGS)[]).filter((name) => name !== 'allowed-metadata-domains');
+    for (const name of others) assert.match(problems(`--${name}=`).join(), new RegExp(`--${name} has no value`));
   });
 
   test('is frozen', () => {

@@ -5,7 +5,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { load, loadAll } from 'js-yaml';
 import * as names from '../../../src/api/names.ts';
-import { OWN_AUDIENCES } from '../../../src/providers/endpoints.ts';
+import { parseOptions } from '../../../src/options.ts';
+import { OWN_AUDIENCES, parseEndpointOption } from '../../../src/providers/endpoints.ts';
 import { CRD_PATH } from '../../../tools/crd-file.ts';
 import { RBAC_RULES } from '../../../tools/rbac-rules.ts';
 import { chosenPaths } from '../../support/chart-values.ts';
@@ -185,6 +186,58 @@ describe("the chart's values", () => {
       ),
     ];
     assert.deepEqual(problems(JSON.parse(text('helm/values.schema.json')) as Schema, ''), []);
+  });
+
+  interface Bounds {
+    readonly minimum?: number;
+    readonly maximum?: number;
+  }
+  type Branch = Bounds & {
+    readonly properties: Record<string, Branch>;
+    readonly items: Branch;
+    readonly pattern: string;
+  };
+  const schema = JSON.parse(text('helm/values.schema.json')) as Branch;
+  const { sts } = schema.properties;
+
+  test('have the bounds that the program has, so that what Helm takes does not end it', () => {
+    const flags: Readonly<Record<string, Bounds | undefined>> = {
+      workers: schema.properties['workers'],
+      'min-refresh-interval-seconds': schema.properties['minRefreshIntervalSeconds'],
+      'sts-requests-per-second': sts?.properties['requestsPerSecond'],
+      'sts-burst': sts?.properties['burst'],
+    };
+    const takes = (flag: string, value: number): boolean => parseOptions([`--${flag}=${value}`]).kind === 'run';
+    for (const [flag, { minimum = NaN, maximum = NaN } = {}] of Object.entries(flags)) {
+      const seen = [minimum / 2, minimum, maximum, maximum + 1].map((value) => takes(flag, value));
+      assert.deepEqual(seen, [false, true, true, false], flag);
+    }
+  });
+
+  test('take the URLs of an STS that the program takes', () => {
+    const pattern = new RegExp(sts?.properties['endpoints']?.items.properties['url']?.pattern ?? '(', 'u');
+    const urls: readonly (readonly [url: string, isTaken: boolean])[] = [
+      ['https://sts.example.com', true],
+      ['https://sts.example.com/', true],
+      ['https://sts.example.com:8443', true],
+      ['https://[2001:db8::1]:8443', true],
+      ['http://127.0.0.1:8080', true],
+      ['http://127.1.2.3:8080/', true],
+      ['http://[::1]:8080', true],
+      ['http://127.0.0.1', false],
+      ['http://localhost:8080', false],
+      ['http://sts.example.com:8080', false],
+      ['https://STS.example.com', false],
+      ['https://user@sts.example.com', false],
+      ['https://sts.example.com/path', false],
+      ['https://sts.example.com?query', false],
+      ['https://', false],
+      ['sts.example.com', false],
+    ];
+    for (const [url, isTaken] of urls) {
+      const isParsed = parseEndpointOption(`AWS=${url}=an-audience`).entry !== undefined;
+      assert.deepEqual([pattern.test(url), isParsed], [isTaken, isTaken], url);
+    }
   });
 
   test('have each settings by which a real API server is asked (test/e2e/chart.test.ts)', () => {
