@@ -336,7 +336,10 @@ export class Operator {
     const controller = new Controller({
       queue: this.#queue,
       workers: options.workers,
-      reconcile: async (key, signal) => await reconciler.reconcile(key, signal).catch(afterLoss),
+      reconcile: async (key, signal) =>
+        reaches(informers, splitKey(key).namespace)
+          ? await reconciler.reconcile(key, signal).catch(afterLoss)
+          : { requeueAfterMs: OUT_OF_REACH_LOOK_MS },
       log,
       clock: this.#clock,
       random,
@@ -423,6 +426,8 @@ export class Operator {
       limiter: () => this.#limiter.demand(),
       workQueue: this.#queue,
       clockOffsetSeconds: () => this.#clock.offsetMs() / 1000,
+      namespacesOutOfReach: () =>
+        new Set(Object.values(this.#informers ?? {}).flatMap(({ outOfReach }: Informer<unknown>) => outOfReach)).size,
       processStats: this.#outside.processStats,
     });
   }
@@ -430,6 +435,14 @@ export class Operator {
 
 /** How long a key waits for the elector to notice what its reconcile has noticed first. */
 const LOSS_NOTICED_MS = 1_000;
+
+/** How soon a key is looked at again whose namespace is out of reach; what comes back wakes it sooner. */
+const OUT_OF_REACH_LOOK_MS = 60_000;
+
+/** Whether all three caches follow a namespace; where one does not, a Secret that is there would be missed. */
+function reaches(informers: Informers, namespace: string): boolean {
+  return Object.values(informers).every((informer) => informer.reaches(namespace));
+}
 
 /** That the Lease is lost is no mistake of a reconcile: the elector is about to end this run. */
 function afterLoss(error: unknown): ReconcileResult {

@@ -43,7 +43,7 @@ interface Stream<T> {
 const ALL_NAMESPACES = '';
 
 export class Informer<T> {
-  /** Resolves when each first list is in the cache; stays pending when run() is aborted before. */
+  /** Resolves when hasSynced() does; stays pending when run() is aborted before. */
   readonly synced: Promise<void>;
   readonly #streams = new Map<string, Stream<T>>();
   #running = false;
@@ -51,11 +51,11 @@ export class Informer<T> {
   constructor(options: InformerOptions<T>) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.synced = promise;
-    const onSynced = (): void => {
+    const onSettled = (): void => {
       if (this.hasSynced()) resolve();
     };
     const namespaces = options.namespaces.length === 0 ? [ALL_NAMESPACES] : new Set(options.namespaces);
-    for (const namespace of namespaces) this.#streams.set(namespace, openStream(options, namespace, onSynced));
+    for (const namespace of namespaces) this.#streams.set(namespace, openStream(options, namespace, onSettled));
   }
 
   /** Follows the API server until aborted. Never rejects for what the network or the server does. */
@@ -65,8 +65,27 @@ export class Informer<T> {
     await Promise.all([...this.#streams.values()].map(({ reflector }) => reflector.run(signal)));
   }
 
+  /**
+   * Whether each first list is in the cache, but for namespaces that are out of reach: one that was deleted must not hold up
+   * the others. Where all are, nothing is synced.
+   */
   hasSynced(): boolean {
-    return [...this.#streams.values()].every(({ reflector }) => reflector.hasSynced);
+    const reflectors = [...this.#streams.values()].map(({ reflector }) => reflector);
+    return (
+      reflectors.every(({ hasSynced, isOutOfReach }) => hasSynced || isOutOfReach) &&
+      reflectors.some(({ hasSynced }) => hasSynced)
+    );
+  }
+
+  /** Whether the cache of a namespace follows the API server: what is not in it is not there. */
+  reaches(namespace: string): boolean {
+    const reflector = this.#stream(namespace)?.reflector;
+    return reflector !== undefined && reflector.hasSynced && !reflector.isOutOfReach;
+  }
+
+  /** The namespaces that are out of reach. */
+  get outOfReach(): readonly string[] {
+    return [...this.#streams].filter(([, { reflector }]) => reflector.isOutOfReach).map(([namespace]) => namespace);
   }
 
   /** @param key "namespace/name" */
@@ -95,7 +114,10 @@ export class Informer<T> {
     for (const { store } of this.#streams.values()) store.addHandler(handler);
   }
 
-  /** Resolves when lists that began after this call are in the cache; rejects with the reason of `signal` or of run's. */
+  /**
+   * Resolves when lists that began after this call are in the cache, or were refused where a namespace is out of reach;
+   * rejects with the reason of `signal` or of run's.
+   */
   async relist(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#streams.values()].map(({ reflector }) => reflector.relist(signal)));
   }
@@ -105,7 +127,7 @@ export class Informer<T> {
   }
 }
 
-function openStream<T>(options: InformerOptions<T>, namespace: string, onSynced: () => void): Stream<T> {
+function openStream<T>(options: InformerOptions<T>, namespace: string, onSettled: () => void): Stream<T> {
   const { server, resource, metadataOnly, clock, random, log } = options;
   const store = new ObjectStore<T>({
     resource: resource.plural,
@@ -127,7 +149,7 @@ function openStream<T>(options: InformerOptions<T>, namespace: string, onSynced:
       log,
       metrics: options.metrics,
     },
-    onSynced,
+    onSettled,
   );
   return { store, reflector };
 }

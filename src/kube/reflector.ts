@@ -1,6 +1,7 @@
 // Promises: keeps one ObjectStore equal to one collection (of one namespace, or of all): paged list, then watch, for
 // ever, whatever fails, until aborted. client-go's reflector is the model (client-go/tools/cache/reflector.go); client-
-// node's informer stops at the first unexpected answer. May not know what the objects are.
+// node's informer stops at the first unexpected answer. A namespace that stays forbidden is out of reach, which empties the
+// store and holds up nobody who waits. May not know what the objects are.
 import { Backoff } from '../runtime/backoff.ts';
 import { type Clock, sleep } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
@@ -55,6 +56,11 @@ const MAX_LINE_BYTES = 16 * 1024 * 1024;
 const GOOD_WATCH_MS = 30_000;
 /** 1 s to 30 s with the jitter taken off; client-go: 800 ms to 30 s, factor 2 (reflector.go, NewReflectorWithOptions). */
 const BACKOFF = new Backoff({ initialMs: 1_250, factor: 2, maxMs: 30_000 });
+/**
+ * A namespace whose collection is forbidden for so long is out of reach: it was deleted, and its Roles with it, or the Roles
+ * alone were. An API server that has just started forbids for a moment what it grants, before it has read its Roles.
+ */
+const OUT_OF_REACH_AFTER_MS = 10_000;
 /** After this many failures in a row the place in the stream is in doubt, and the list is made again. */
 const FAILURES_UNTIL_RELIST = 3;
 
@@ -71,25 +77,34 @@ interface RelistWaiter {
 
 export class Reflector<T> {
   readonly #options: ReflectorOptions<T>;
-  readonly #onSynced: () => void;
+  readonly #onSettled: () => void;
   #resourceVersion: string | undefined;
   #mustList = true;
   /** Failures in a row, short empty watches included. */
   #failures = 0;
   #synced = false;
+  /** Monotonic; since when every answer was 403. */
+  #forbiddenSinceMs: number | undefined;
+  #outOfReach = false;
   #stopped: { readonly reason: unknown } | undefined;
   /** undefined: the whole collection at once, after a continue token expired. */
   #pageLimit: number | undefined = PAGE_LIMIT;
   #step = new AbortController();
   #waiters = new Set<RelistWaiter>();
 
-  constructor(options: ReflectorOptions<T>, onSynced: () => void) {
+  /** @param onSettled called at the first list, and whenever the collection goes out of reach. */
+  constructor(options: ReflectorOptions<T>, onSettled: () => void) {
     this.#options = options;
-    this.#onSynced = onSynced;
+    this.#onSettled = onSettled;
   }
 
   get hasSynced(): boolean {
     return this.#synced;
+  }
+
+  /** Whether the collection is of a namespace that the API server has forbidden for a while; the store is empty then. */
+  get isOutOfReach(): boolean {
+    return this.#outOfReach;
   }
 
   /** The newest resourceVersion that the stream has shown, bookmarks included. */
@@ -111,7 +126,10 @@ export class Reflector<T> {
     this.#waiters.clear();
   }
 
-  /** Resolves when a list that began after this call is in the store; rejects with the signal's reason. */
+  /**
+   * Resolves when a list that began after this call is in the store, or was refused since the collection is out of reach;
+   * rejects with the signal's reason.
+   */
   relist(signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter = { resolve, reject };
@@ -154,6 +172,7 @@ export class Reflector<T> {
       result = 'success';
       this.#pageLimit = PAGE_LIMIT;
       this.#mustList = false;
+      this.#noteAnswer();
       store.replace(entries);
       this.#resourceVersion = resourceVersion;
     } finally {
@@ -161,12 +180,46 @@ export class Reflector<T> {
     }
     if (!this.#synced) {
       this.#synced = true;
-      this.#onSynced();
+      this.#onSettled();
     }
-    for (const waiter of waiting) {
+    this.#resolve(waiting);
+  }
+
+  #resolve(waiters: readonly RelistWaiter[]): void {
+    for (const waiter of waiters) {
       this.#waiters.delete(waiter);
       waiter.resolve();
     }
+  }
+
+  #noteAnswer(): void {
+    const { log, resource, namespace } = this.#options;
+    this.#forbiddenSinceMs = undefined;
+    if (!this.#outOfReach) return;
+    this.#outOfReach = false;
+    log.info('a namespace is within reach again', { resource, namespace });
+  }
+
+  /** Whether the collection is out of reach now. */
+  #noteForbidden({ message }: KubeError): boolean {
+    const { clock, log, resource, namespace, store } = this.#options;
+    const nowMs = clock.monotonicMs();
+    this.#forbiddenSinceMs ??= nowMs;
+    if (nowMs - this.#forbiddenSinceMs < OUT_OF_REACH_AFTER_MS) return false;
+    if (!this.#outOfReach) {
+      this.#outOfReach = true;
+      log.warn('a namespace is out of reach, and is left alone until it is back; the others are served', {
+        resource,
+        namespace,
+        problem: message,
+        fix: `Make the namespace and its Roles anew (helm upgrade), or take it out of --namespaces.`,
+      });
+      store.replace([]);
+      this.#onSettled();
+    }
+    // Whoever asked during the attempt that was just refused has aborted it: those who are left asked before it.
+    this.#resolve([...this.#waiters]);
+    return true;
   }
 
   async #listPages(signal: AbortSignal): Promise<{ entries: Entry<T>[]; resourceVersion: string }> {
@@ -299,7 +352,12 @@ export class Reflector<T> {
     this.#count(expired ? 'expired' : 'error');
     const first = this.#failures === 0;
     const delayMs = Math.max(this.#nextDelayMs(), serverWishMs(failure));
-    if (expired || isBrokenOff(failure) || this.#failures % FAILURES_UNTIL_RELIST === 0) this.#mustList = true;
+    // All namespaces at once are never taken for gone: nobody deletes them, so the right is missing.
+    const forbidden = namespace !== '' && failure instanceof KubeError && failure.status === 403;
+    if (expired || forbidden || isBrokenOff(failure) || this.#failures % FAILURES_UNTIL_RELIST === 0) {
+      this.#mustList = true;
+    }
+    if (forbidden && this.#noteForbidden(failure)) return delayMs;
     if (expired && first) {
       log.info('a watch is too old to go on; the list is made again', { resource, namespace });
       return 0;

@@ -125,6 +125,11 @@ export const METRICS = {
     [],
     ONE,
   ),
+  workloadcredential_namespaces_out_of_reach: gauge(
+    'Namespaces of --namespaces that the API server forbids this replica to follow, since they were deleted or their Roles were: nothing in them is refreshed. The log names them.',
+    [],
+    ONE,
+  ),
   workloadcredential_events_total: counter('Kubernetes events, by result: sent or dropped.', ['result'], 'results (2)'),
   workloadcredential_informer_lists_total: counter(
     'Lists of a resource, by result.',

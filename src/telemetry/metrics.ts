@@ -37,6 +37,7 @@ export interface ScrapeSources {
   readonly limiter: () => Iterable<LimiterSample>;
   readonly workQueue: { unfinishedWorkSeconds(): number; longestRunningProcessorSeconds(): number };
   readonly clockOffsetSeconds: () => number;
+  readonly namespacesOutOfReach: () => number;
   readonly processStats: () => ProcessStats;
 }
 
@@ -181,6 +182,7 @@ export class Metrics {
       workQueue.longestRunningProcessorSeconds(),
     );
     this.#set('workloadcredential_clock_offset_seconds', {}, sources.clockOffsetSeconds());
+    this.#set('workloadcredential_namespaces_out_of_reach', {}, sources.namespacesOutOfReach());
     return await this.#registry.metrics();
   }
 

@@ -50,6 +50,11 @@ const steady = app('steady');
 const deletions = [deleted, foreign, handedOver, full, collected, retained, foreground, endingNamespace];
 const all = [...deletions, labelled, older, younger, dataEdit, labelEdit, formats, immutable, refused, steady];
 
+const scope = scopeFor(
+  'namespaces',
+  all.map(({ namespace }) => namespace),
+);
+
 let bed: Installation;
 let seaweedFS: SeaweedFSBed;
 let sts: STSProxy;
@@ -103,11 +108,19 @@ function accessKeyID({ data }: SecretSeen): unknown {
  * Whether a line only tells that a namespace's end has reached the ServiceAccount before the resource, as it may: an
  * operator that may not read namespaces cannot know it from a ServiceAccount that somebody deleted.
  */
-function isOfNamespaceEnd({ fields }: LogLine): boolean {
+function isOfNamespaceEnd({ fields = {} }: LogLine): boolean {
+  const { namespace, name } = endingNamespace;
+  const { level, message, reason, key } = fields;
+  if (level !== 'warn') return false;
+  if (fields['namespace'] === namespace && reason === 'ServiceAccountNotFound') return true;
+  if (scope === 'clusterWide') return false;
+  // Its Roles go with it, in whatever order.
+  const isOfStream =
+    message === 'list or watch failed and is tried again' ||
+    (typeof message === 'string' && message.startsWith('a namespace is out of reach'));
   return (
-    fields?.['level'] === 'warn' &&
-    fields['namespace'] === endingNamespace.namespace &&
-    fields['reason'] === 'ServiceAccountNotFound'
+    (fields['namespace'] === namespace && isOfStream) ||
+    (key === `${namespace}/${name}` && reason === 'KubernetesDenied')
   );
 }
 
@@ -141,11 +154,7 @@ before(async () => {
   });
   sts = await bed.addProxy(seaweedFS.url);
   await bed.createWorkloads(all);
-  const namespaces = all.map(({ namespace }) => namespace);
-  await bed.install({
-    scope: scopeFor('namespaces', namespaces),
-    endpoints: [{ url: sts.url, audiences: [AUDIENCE] }],
-  });
+  await bed.install({ scope, endpoints: [{ url: sts.url, audiences: [AUDIENCE] }] });
 });
 
 after(async () => {
@@ -325,7 +334,7 @@ describe('the Secret', { concurrency: 16 }, () => {
     assert.deepEqual(complaintsAbout(namespace), []);
   });
 
-  test('goes with its namespace, which nothing delays', async (context) => {
+  test('goes with its namespace, which nothing delays, nor the other namespaces', async (context) => {
     await issue(endingNamespace);
     const { namespace } = endingNamespace;
     const atMs = Date.now();

@@ -455,6 +455,100 @@ describe('Informer', () => {
     assert.ok(http.openConnections >= 2);
   });
 
+  /** Two namespaces, of which one can be forbidden. */
+  async function startTwo(forbidden: Set<string>) {
+    const namespaceOf = (path: string): string => /\/namespaces\/([a-z]+)\//.exec(path)?.[1] ?? '';
+    const refused = { kind: 'Status', reason: 'Forbidden', message: 'User "x" cannot list resource "secrets"' };
+    const started = await start({
+      list(request, answer) {
+        const namespace = namespaceOf(request.path);
+        if (forbidden.has(namespace)) answer.json(403, refused);
+        else answer.json(200, listOf('10', [{ metadata: { ...thing('a', '1').metadata, namespace } }]));
+      },
+      watch(request, answer) {
+        if (forbidden.has(namespaceOf(request.path))) answer.json(403, refused);
+        else answer.stream();
+      },
+      options: { namespaces: ['here', 'gone'] },
+    });
+    const { clock, lists } = started;
+    const asked = (): number => lists.filter(({ path }) => namespaceOf(path) === 'gone').length;
+    /** Lets time pass in small steps, since the server answers in true time. */
+    const untilLater = async (isSo: () => boolean, what: string): Promise<number> => {
+      const fromMs = clock.monotonicMs();
+      for (let step = 0; step < 400 && !isSo(); step += 1) {
+        await clock.advance(250);
+        await new Promise((resolve) => setTimeout(resolve, 4));
+      }
+      assert.ok(isSo(), what);
+      return clock.monotonicMs() - fromMs;
+    };
+    return { ...started, asked, untilLater };
+  }
+
+  it('waits for a namespace that is forbidden for a moment, as by an API server that has just started', async () => {
+    const forbidden = new Set(['gone']);
+    const { informer, asked, untilLater, log } = await startTwo(forbidden);
+    await untilLater(() => asked() === 3, 'three tries');
+    assert.equal(informer.hasSynced(), false);
+    assert.deepEqual([informer.reaches('here'), informer.reaches('gone')], [true, false]);
+    forbidden.clear();
+    await untilLater(() => informer.hasSynced(), 'the list');
+    assert.deepEqual([informer.size, informer.outOfReach, informer.reaches('gone')], [2, [], true]);
+    assert.ok(!log.lines.some(({ message }) => message.includes('out of reach')));
+  });
+
+  it('serves the others when a namespace stays forbidden, holds up nobody, and takes it back', async () => {
+    const forbidden = new Set(['gone']);
+    const { informer, untilLater, log, told, asked } = await startTwo(forbidden);
+    const tookMs = await untilLater(() => informer.hasSynced(), 'to be synced without it');
+    assert.ok(tookMs >= 10_000, `${tookMs} ms`);
+    await informer.synced;
+    assert.deepEqual(
+      [informer.outOfReach, informer.reaches('gone'), informer.reaches('here')],
+      [['gone'], false, true],
+    );
+    await informer.relist(new AbortController().signal);
+    const before = asked();
+    await untilLater(() => asked() === before + 3, 'further tries');
+    const warnings = log.lines.filter(({ message }) => message.includes('out of reach'));
+    assert.deepEqual(
+      warnings.map(({ level, fields }) => [level, fields['namespace']]),
+      [['warn', 'gone']],
+    );
+    assert.match(String(warnings[0]?.fields['fix']), /helm upgrade/);
+    forbidden.clear();
+    await untilLater(() => informer.reaches('gone'), 'it to be back');
+    assert.deepEqual([told.toSorted(), informer.outOfReach], [['add a@1', 'add a@1'], []]);
+  });
+
+  it('forgets what was in a namespace that goes out of reach, since nobody will tell of its end', async () => {
+    const forbidden = new Set<string>();
+    const { informer, untilLater, told, streams } = await startTwo(forbidden);
+    await informer.synced;
+    await until(() => streams.length === 2);
+    forbidden.add('gone');
+    const held = informer.relist(new AbortController().signal);
+    await untilLater(() => informer.outOfReach.length === 1, 'it to be out of reach');
+    await held;
+    assert.deepEqual([informer.size, told.filter((line) => line.startsWith('delete'))], [1, ['delete a@1']]);
+    assert.equal(informer.hasSynced(), true, 'what was synced once stays so');
+    assert.equal(informer.get('gone/a'), undefined);
+  });
+
+  it('is not synced when every namespace is out of reach, nor ever without the right to all', async () => {
+    const { informer, untilLater } = await startTwo(new Set(['gone', 'here']));
+    await untilLater(() => informer.outOfReach.length === 2, 'both to be out of reach');
+    assert.equal(informer.hasSynced(), false);
+    const all = await start({ list: (_request, answer) => answer.json(403, { reason: 'Forbidden', message: 'no' }) });
+    for (let step = 0; step < 100; step += 1) {
+      await all.clock.advance(500);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    assert.ok(all.lists.length > 3);
+    assert.deepEqual([all.informer.hasSynced(), all.informer.outOfReach], [false, []]);
+  });
+
   it('lives on when a handler or the projection throws', async () => {
     const { informer, streams, told, log } = await start({
       list: (_request, answer) =>
