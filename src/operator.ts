@@ -25,12 +25,13 @@ import { kubeClient } from './kube/client.ts';
 import { type ApiServer, connectApiServer, type ServerIdentity } from './kube/connection.ts';
 import { Informer, type InformerResource, type WireObject } from './kube/informer.ts';
 import { leaseClient } from './kube/lease-client.ts';
+import { allReach, countOutOfReach } from './kube/reach.ts';
 import { Recorder } from './kube/recorder.ts';
 import { WriteMarks } from './kube/writes.ts';
 import type { Options } from './options.ts';
 import { cloudProvider } from './providers/clouds.ts';
 import type { AnyCloud } from './providers/provider.ts';
-import { type Clock, deadline, sleep } from './runtime/clock.ts';
+import { aborted, type Clock, deadline, sleep } from './runtime/clock.ts';
 import { ServerClock } from './runtime/clock-offset.ts';
 import { Controller, type ReconcileResult } from './runtime/controller.ts';
 import { Elector } from './runtime/elector.ts';
@@ -75,11 +76,11 @@ class NotLeadingError extends Error {
 }
 
 /** The informers, and which resources they follow. */
-interface Informers {
+type Informers = {
   readonly credentials: Informer<WorkloadCredential>;
   readonly secrets: Informer<PartialObjectMetadata>;
   readonly serviceAccounts: Informer<PartialObjectMetadata>;
-}
+};
 
 /** The program. It runs once. */
 export class Operator {
@@ -337,7 +338,7 @@ export class Operator {
       queue: this.#queue,
       workers: options.workers,
       reconcile: async (key, signal) =>
-        reaches(informers, splitKey(key).namespace)
+        allReach(informers, splitKey(key).namespace)
           ? await reconciler.reconcile(key, signal).catch(afterLoss)
           : { requeueAfterMs: OUT_OF_REACH_LOOK_MS },
       log,
@@ -426,8 +427,7 @@ export class Operator {
       limiter: () => this.#limiter.demand(),
       workQueue: this.#queue,
       clockOffsetSeconds: () => this.#clock.offsetMs() / 1000,
-      namespacesOutOfReach: () =>
-        new Set(Object.values(this.#informers ?? {}).flatMap(({ outOfReach }: Informer<unknown>) => outOfReach)).size,
+      namespacesOutOfReach: () => countOutOfReach({ ...this.#informers }),
       processStats: this.#outside.processStats,
     });
   }
@@ -439,21 +439,8 @@ const LOSS_NOTICED_MS = 1_000;
 /** How soon a key is looked at again whose namespace is out of reach; what comes back wakes it sooner. */
 const OUT_OF_REACH_LOOK_MS = 60_000;
 
-/** Whether all three caches follow a namespace; where one does not, a Secret that is there would be missed. */
-function reaches(informers: Informers, namespace: string): boolean {
-  return Object.values(informers).every((informer) => informer.reaches(namespace));
-}
-
 /** That the Lease is lost is no mistake of a reconcile: the elector is about to end this run. */
 function afterLoss(error: unknown): ReconcileResult {
   if (error instanceof NotLeadingError) return { requeueAfterMs: LOSS_NOTICED_MS };
   throw error;
-}
-
-/** Resolves when the signal aborts. */
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  await promise;
 }

@@ -13,6 +13,7 @@ import { deadlineError, fromTransport, fromWatchStatus, isRecord, malformedError
 import { readLines } from './json-lines.ts';
 import { JSON_MEDIA_TYPE, PARTIAL_OBJECT_METADATA, PARTIAL_OBJECT_METADATA_LIST } from './media-types.ts';
 import type { Entry, ObjectStore } from './object-store.ts';
+import { Reach } from './reach.ts';
 import type { TransportResponse } from '../transport/transport.ts';
 
 /** How lists and watches went, for metrics. */
@@ -56,11 +57,6 @@ const MAX_LINE_BYTES = 16 * 1024 * 1024;
 const GOOD_WATCH_MS = 30_000;
 /** 1 s to 30 s with the jitter taken off; client-go: 800 ms to 30 s, factor 2 (reflector.go, NewReflectorWithOptions). */
 const BACKOFF = new Backoff({ initialMs: 1_250, factor: 2, maxMs: 30_000 });
-/**
- * A namespace whose collection is forbidden for so long is out of reach: it was deleted, and its Roles with it, or the Roles
- * alone were. An API server that has just started forbids for a moment what it grants, before it has read its Roles.
- */
-const OUT_OF_REACH_AFTER_MS = 10_000;
 /** After this many failures in a row the place in the stream is in doubt, and the list is made again. */
 const FAILURES_UNTIL_RELIST = 3;
 
@@ -83,9 +79,7 @@ export class Reflector<T> {
   /** Failures in a row, short empty watches included. */
   #failures = 0;
   #synced = false;
-  /** Monotonic; since when every answer was 403. */
-  #forbiddenSinceMs: number | undefined;
-  #outOfReach = false;
+  readonly #reach: Reach;
   #stopped: { readonly reason: unknown } | undefined;
   /** undefined: the whole collection at once, after a continue token expired. */
   #pageLimit: number | undefined = PAGE_LIMIT;
@@ -96,6 +90,7 @@ export class Reflector<T> {
   constructor(options: ReflectorOptions<T>, onSettled: () => void) {
     this.#options = options;
     this.#onSettled = onSettled;
+    this.#reach = new Reach(options.namespace);
   }
 
   get hasSynced(): boolean {
@@ -104,7 +99,7 @@ export class Reflector<T> {
 
   /** Whether the collection is of a namespace that the API server has forbidden for a while; the store is empty then. */
   get isOutOfReach(): boolean {
-    return this.#outOfReach;
+    return this.#reach.isLost;
   }
 
   /** The newest resourceVersion that the stream has shown, bookmarks included. */
@@ -163,7 +158,7 @@ export class Reflector<T> {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { clock, metrics, resource, store } = this.#options;
+    const { clock, log, metrics, resource, namespace, store } = this.#options;
     const startMs = clock.monotonicMs();
     const waiting = [...this.#waiters];
     let result: 'success' | 'error' = 'error';
@@ -172,7 +167,7 @@ export class Reflector<T> {
       result = 'success';
       this.#pageLimit = PAGE_LIMIT;
       this.#mustList = false;
-      this.#noteAnswer();
+      if (this.#reach.noteAnswer()) log.info('a namespace is within reach again', { resource, namespace });
       store.replace(entries);
       this.#resourceVersion = resourceVersion;
     } finally {
@@ -192,34 +187,17 @@ export class Reflector<T> {
     }
   }
 
-  #noteAnswer(): void {
-    const { log, resource, namespace } = this.#options;
-    this.#forbiddenSinceMs = undefined;
-    if (!this.#outOfReach) return;
-    this.#outOfReach = false;
-    log.info('a namespace is within reach again', { resource, namespace });
-  }
-
-  /** Whether the collection is out of reach now. */
-  #noteForbidden({ message }: KubeError): boolean {
-    const { clock, log, resource, namespace, store } = this.#options;
-    const nowMs = clock.monotonicMs();
-    this.#forbiddenSinceMs ??= nowMs;
-    if (nowMs - this.#forbiddenSinceMs < OUT_OF_REACH_AFTER_MS) return false;
-    if (!this.#outOfReach) {
-      this.#outOfReach = true;
-      log.warn('a namespace is out of reach, and is left alone until it is back; the others are served', {
-        resource,
-        namespace,
-        problem: message,
-        fix: `Make the namespace and its Roles anew (helm upgrade), or take it out of --namespaces.`,
-      });
-      store.replace([]);
-      this.#onSettled();
-    }
-    // Whoever asked during the attempt that was just refused has aborted it: those who are left asked before it.
-    this.#resolve([...this.#waiters]);
-    return true;
+  /** A namespace is gone, as far as one can see: nobody will tell of the end of what is cached, nor is it to be waited for. */
+  #lose(problem: string): void {
+    const { log, resource, namespace, store } = this.#options;
+    log.warn('a namespace is out of reach, and is left alone until it is back; the others are served', {
+      resource,
+      namespace,
+      problem,
+      fix: 'Make the namespace and its Roles anew (helm upgrade), or take it out of --namespaces.',
+    });
+    store.replace([]);
+    this.#onSettled();
   }
 
   async #listPages(signal: AbortSignal): Promise<{ entries: Entry<T>[]; resourceVersion: string }> {
@@ -352,12 +330,11 @@ export class Reflector<T> {
     this.#count(expired ? 'expired' : 'error');
     const first = this.#failures === 0;
     const delayMs = Math.max(this.#nextDelayMs(), serverWishMs(failure));
-    // All namespaces at once are never taken for gone: nobody deletes them, so the right is missing.
-    const forbidden = namespace !== '' && failure instanceof KubeError && failure.status === 403;
+    const forbidden = this.#reach.concerns(failure);
     if (expired || forbidden || isBrokenOff(failure) || this.#failures % FAILURES_UNTIL_RELIST === 0) {
       this.#mustList = true;
     }
-    if (forbidden && this.#noteForbidden(failure)) return delayMs;
+    if (forbidden && this.#isLostBy(failure)) return delayMs;
     if (expired && first) {
       log.info('a watch is too old to go on; the list is made again', { resource, namespace });
       return 0;
@@ -366,6 +343,14 @@ export class Reflector<T> {
       failure instanceof KubeError ? failure.message : failure instanceof Error ? failure.name : 'unknown';
     log.warn('list or watch failed and is tried again', { resource, namespace, problem, delayMs: Math.round(delayMs) });
     return delayMs;
+  }
+
+  /** Whether the collection is out of reach now; whoever waits for a list is told then. */
+  #isLostBy(failure: KubeError): boolean {
+    if (this.#reach.noteForbidden(this.#options.clock.monotonicMs())) this.#lose(failure.message);
+    // Whoever asked during the attempt that was refused has aborted it: those who are left asked before it.
+    if (this.#reach.isLost) this.#resolve([...this.#waiters]);
+    return this.#reach.isLost;
   }
 
   #nextDelayMs(): number {

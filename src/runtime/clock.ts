@@ -86,3 +86,11 @@ export function deadline(clock: Clock, delayMs: number, parent: AbortSignal, rea
   parent.addEventListener('abort', onParentAbort, { once: true });
   return { signal: controller.signal, dispose };
 }
+
+/** Resolves when the signal aborts. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await promise;
+}

@@ -44,8 +44,8 @@ describe('a namespace of several that is forbidden', { timeout: 60_000 }, () => 
     });
   }
 
-  async function outOfReach({ get }: RunningOperator): Promise<string | undefined> {
-    return /^workloadcredential_namespaces_out_of_reach (\d+)$/m.exec((await get('/metrics')).body)?.[1];
+  async function outOfReach(running: RunningOperator): Promise<string | undefined> {
+    return /^workloadcredential_namespaces_out_of_reach (\d+)$/m.exec((await running.get('/metrics')).body)?.[1];
   }
 
   test('is left alone by a replica that starts then, and served again when it is back', async () => {

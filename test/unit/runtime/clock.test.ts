@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deadline, sleep, systemClock } from '../../../src/runtime/clock.ts';
+import { aborted, deadline, sleep, systemClock } from '../../../src/runtime/clock.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 test('a timer of the system clock is never early', async () => {
@@ -117,4 +117,17 @@ test('a disposed deadline neither fires nor follows its parent', async () => {
   await clock.advance(100);
   parent.abort(new Error('late'));
   assert.equal(limited.signal.aborted, false);
+});
+
+test('an abort is waited for, and one that was before is not', async () => {
+  const controller = new AbortController();
+  let over = false;
+  const waiting = aborted(controller.signal).then(() => {
+    over = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(over, false);
+  controller.abort(new Error('stop'));
+  await waiting;
+  await aborted(controller.signal);
 });

@@ -1,0 +1,66 @@
+// Promises: when a namespace counts as out of reach, so that one that was deleted holds up nobody and a refusal of a moment
+// costs nothing; and what that means for caches that belong together. Takes the time; makes no calls and logs nothing.
+import { KubeError } from './errors.ts';
+
+/**
+ * A namespace whose collection is forbidden for so long is out of reach: it was deleted, and its Roles with it, or the Roles
+ * alone were; who may not read namespaces cannot tell. An API server that has just started forbids for a moment what it
+ * grants, before it has read its Roles.
+ */
+const OUT_OF_REACH_AFTER_MS = 10_000;
+
+/** Whether one collection can be followed. */
+export class Reach {
+  readonly #namespace: string;
+  /** Monotonic; since when every answer was 403. */
+  #forbiddenSinceMs: number | undefined;
+  #isLost = false;
+
+  /** @param namespace empty for all: these are never taken for gone. Nobody deletes them, so a right is missing. */
+  constructor(namespace: string) {
+    this.#namespace = namespace;
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** Whether a failure is of a kind that may mean this. */
+  concerns(failure: unknown): failure is KubeError {
+    return this.#namespace !== '' && failure instanceof KubeError && failure.status === 403;
+  }
+
+  /** A failure that concerns it. @returns whether it is lost by this one. */
+  noteForbidden(monotonicMs: number): boolean {
+    this.#forbiddenSinceMs ??= monotonicMs;
+    const wasLost = this.#isLost;
+    this.#isLost = monotonicMs - this.#forbiddenSinceMs >= OUT_OF_REACH_AFTER_MS;
+    return this.#isLost && !wasLost;
+  }
+
+  /** A list has come. @returns whether it was lost before. */
+  noteAnswer(): boolean {
+    const wasLost = this.#isLost;
+    this.#forbiddenSinceMs = undefined;
+    this.#isLost = false;
+    return wasLost;
+  }
+}
+
+/** What a cache tells of its streams. */
+export interface Reaching {
+  /** Whether the cache of a namespace follows the API server: what is not in it is not there. */
+  reaches(namespace: string): boolean;
+  /** The namespaces that are out of reach. */
+  readonly outOfReach: readonly string[];
+}
+
+/** Whether every one of the caches follows a namespace. Where one does not, a Secret that is there would be missed. */
+export function allReach(caches: Readonly<Record<string, Reaching>>, namespace: string): boolean {
+  return Object.values(caches).every((cache) => cache.reaches(namespace));
+}
+
+/** How many namespaces some of the caches cannot follow. */
+export function countOutOfReach(caches: Readonly<Record<string, Reaching>>): number {
+  return new Set(Object.values(caches).flatMap(({ outOfReach }) => outOfReach)).size;
+}
