@@ -17,7 +17,8 @@ export interface PrometheusTools {
 }
 
 const PROGRAMS = ['prometheus', 'promtool'] as const;
-const CURE = 'install apt-get and dpkg (Debian), or have prometheus and promtool 2.42 or newer on PATH';
+const CURE =
+  'install the package prometheus (Debian, Ubuntu: apt-get install prometheus), or have prometheus and promtool 2.42 or newer on PATH';
 const PACKAGES = {
   name: 'prometheus',
   packages: ['prometheus'],
