@@ -156,7 +156,7 @@ export const METRICS = {
     'fences (2)',
   ),
   workloadcredential_fence_probes_total: counter(
-    'Looks at whether a fence is in force, by fence and result (inForce, missing, unknown). From the leader only, and only where --expect-fences is true.',
+    'Looks at whether a fence is in force, by fence and result: inForce, missing, or unknown where something else was in the way. From the leader only, and only where --expect-fences is true.',
     ['fence', 'result'],
     'fences (2) x 3',
   ),

@@ -50,13 +50,17 @@ const reason = (pod: string, name: string, values: string): History =>
 
 const fence = (pod: string, name: string, values: string): History =>
   gauge(pod, 'fence_in_force', values, { fence: name });
+/** Looks by what they found; the gauge has no value while it is `unknown`. */
+const looks = (pod: string, name: string, values: string, result = 'unknown'): History =>
+  gauge(pod, 'fence_probes_total', values, { fence: name, result });
 
 const never = (...times: readonly string[]): Moment[] => times.map((time) => ({ at: time, fires: [] }));
 const always = (labels: Labels, ...times: readonly string[]): Moment[] =>
   times.map((time) => ({ at: time, fires: [labels] }));
 
 const FAILING: Labels = { ...CLOUD, state: 'RefreshFailing' };
-const SECRETS_FENCE: Labels = { ...JOB, fence: 'secrets' };
+const SECRETS_MISSING: Labels = { ...JOB, fence: 'secrets', result: 'missing' };
+const SECRETS_UNKNOWN: Labels = { ...JOB, fence: 'secrets', result: 'unknown' };
 const EXPIRED: Labels = { ...CLOUD, state: 'Expired' };
 
 /** An hour in which nothing is wrong. */
@@ -74,6 +78,8 @@ export const HEALTHY: History = {
   ...gauge('b', 'clock_offset_seconds', '-0.4x120', {}),
   ...fence('a', 'tokens', '1x120'),
   ...fence('a', 'secrets', '1x120'),
+  ...looks('a', 'tokens', '1+0.1x120', 'inForce'),
+  ...looks('a', 'secrets', '1+0.1x120', 'inForce'),
 };
 
 /** By alert, in the order of the rule file. */
@@ -390,7 +396,7 @@ export const STORIES: Readonly<Record<string, readonly Story[]>> = {
     {
       tells: 'fires for the fence that is let through for 3 minutes, and ends when it is back',
       history: { ...PAIR, ...fence('a', 'tokens', '1x60'), ...fence('a', 'secrets', '1x9 0x20 1x30') },
-      moments: [...never('5m', '7m30s'), ...always(SECRETS_FENCE, '8m', '15m'), ...never('15m30s', '20m')],
+      moments: [...never('5m', '7m30s'), ...always(SECRETS_MISSING, '8m', '15m'), ...never('15m30s', '20m')],
     },
     {
       tells: 'does not fire for an upgrade that makes them anew within 2 minutes',
@@ -399,13 +405,13 @@ export const STORIES: Readonly<Record<string, readonly Story[]>> = {
     },
     {
       tells: 'does not fire where no fences are expected, nor while the answer is not clear',
-      history: { ...PAIR, ...fence('a', 'tokens', '1x9 stale _x30') },
+      history: { ...PAIR, ...fence('a', 'tokens', '1x9 stale _x30'), ...looks('a', 'tokens', '_x10 1x20 stale') },
       moments: never('5m', '10m', '20m'),
     },
     {
       tells: 'goes on through a hand-over of the Lease',
       history: { ...HANDED_OVER, ...fence('a', 'secrets', '0x20 stale'), ...fence('b', 'secrets', '_x22 0x100') },
-      moments: always(SECRETS_FENCE, '10m', '10m30s', '11m', '14m'),
+      moments: always(SECRETS_MISSING, '10m', '10m30s', '11m', '14m'),
     },
     {
       tells: 'does not fire for what a former leader saw, once the present one has seen otherwise for 2 minutes',
@@ -415,7 +421,61 @@ export const STORIES: Readonly<Record<string, readonly Story[]>> = {
     {
       tells: 'ends when nobody answers',
       history: { ...DOWN, ...fence('a', 'secrets', '0x20 stale') },
-      moments: [...always(SECRETS_FENCE, '10m'), ...never('13m')],
+      moments: [...always(SECRETS_MISSING, '10m'), ...never('13m')],
+    },
+    {
+      tells:
+        'fires, as one that cannot be seen, after half an hour without a clear answer, and ends with the first one',
+      history: {
+        ...PAIR,
+        ...fence('a', 'tokens', '1x200'),
+        ...looks('a', 'tokens', '1+0.1x200', 'inForce'),
+        // A look every half minute for ten minutes, then every five.
+        ...looks('a', 'secrets', '1+1x20 21x9 22x9 23x9 24x9 25x9 26x9 27x9 28x60'),
+        ...fence('a', 'secrets', '_x90 1x60'),
+        ...looks('a', 'secrets', '_x90 1x60', 'inForce'),
+      },
+      moments: [...never('3m', '10m', '29m30s'), ...always(SECRETS_UNKNOWN, '30m', '44m30s'), ...never('45m', '60m')],
+    },
+    {
+      tells: 'does not fire where a clear answer comes now and then, nor for what a leader could not tell once',
+      history: {
+        ...PAIR,
+        ...fence('a', 'tokens', '_x50 1 stale _x50 1 stale _x50'),
+        ...looks('a', 'tokens', '1+1x160'),
+        ...fence('a', 'secrets', '_ 1x160'),
+        ...looks('a', 'secrets', '1x161'),
+      },
+      moments: never('24m', '31m', '49m', '56m', '75m'),
+    },
+    {
+      tells: 'is about what cannot be seen or about what is missing, and not about both',
+      history: { ...PAIR, ...looks('a', 'secrets', '1+1x70 70x60'), ...fence('a', 'secrets', '_x71 0x60') },
+      moments: [...always(SECRETS_UNKNOWN, '30m', '35m'), ...never('36m', '38m'), ...always(SECRETS_MISSING, '39m')],
+    },
+    {
+      tells: 'waits on through a hand-over of the Lease while nothing can be seen',
+      history: {
+        ...replica('a', '1x60 stale', '1x60 stale'),
+        ...replica('b', '1x240', '0x61 1x100'),
+        ...looks('a', 'secrets', '1+1x60 stale'),
+        // Half a minute to the Lease, ten seconds to the first look, and the scrape after it.
+        ...looks('b', 'secrets', '_x63 1+1x100'),
+      },
+      moments: [...never('29m30s'), ...always(SECRETS_UNKNOWN, '30m', '30m30s', '31m', '31m30s', '32m', '50m')],
+    },
+    {
+      tells: 'counts one thing that cannot be seen once when two replicas tell of it',
+      history: { ...PAIR, ...looks('a', 'secrets', '9x120'), ...looks('b', 'secrets', '1+1x120') },
+      moments: always(SECRETS_UNKNOWN, '30m', '50m'),
+    },
+    {
+      tells: 'ends when nobody answers, also about what cannot be seen, and begins anew',
+      history: {
+        ...replica('a', '1x70 stale _x20 1x60', '1x70 stale _x20 1x60'),
+        ...looks('a', 'secrets', '1+1x70 stale _x20 1+1x60'),
+      },
+      moments: [...always(SECRETS_UNKNOWN, '35m'), ...never('38m', '47m', '60m')],
     },
   ],
 };

@@ -7,7 +7,7 @@ import { load } from 'js-yaml';
 import { METRICS, type MetricEntry } from '../../src/telemetry/metric-register.ts';
 import { anchorOf, headings, textOf } from '../unit/docs/markdown.ts';
 import { DOUBLED, HEALTHY, STORIES } from './histories.ts';
-import { firing, playRules, promtoolSays, RULES_PATH, rulesText } from './promtool.ts';
+import { firing, type Labels, playRules, promtoolSays, RULES_PATH, rulesText } from './promtool.ts';
 import { prometheusOrSkip } from './tools.ts';
 
 interface Rule {
@@ -21,7 +21,8 @@ interface Rule {
 const { groups } = load(rulesText()) as { readonly groups: readonly { readonly rules: readonly Rule[] }[] };
 const rules = groups.flatMap((group) => group.rules);
 const alerts = rules.filter(({ alert }) => alert !== undefined);
-const names = alerts.map(({ alert = '' }) => alert);
+/** An alert may be two rules that differ in a label. */
+const names = [...new Set(alerts.map(({ alert = '' }) => alert))];
 const severityOf = (name: string): string => alerts.find(({ alert }) => alert === name)?.labels?.['severity'] ?? '';
 
 const { skip, tools } = await prometheusOrSkip();
@@ -81,6 +82,16 @@ describe('every alert', () => {
         stories.some((story) => story.moments.every(({ fires }) => fires.length === 0)),
         name,
       );
+    }
+  });
+
+  test('has the same severity in each of its rules, and a story that lets each of them fire', () => {
+    for (const { alert = '', labels: { severity, ...own } = {} } of alerts) {
+      assert.equal(severity, severityOf(alert), alert);
+      const fired = (STORIES[alert] ?? []).flatMap(({ moments }) => moments.flatMap(({ fires }) => fires));
+      const isOfRule = (labels: Labels): boolean =>
+        Object.entries(own).every(([name, value]) => labels[name] === value);
+      assert.ok(fired.some(isOfRule), `${alert} ${JSON.stringify(own)}`);
     }
   });
 
