@@ -319,6 +319,31 @@ describe('what the chart renders', () => {
     }
   });
 
+  test('leads from each alert to the runbook where it is published, and asks for the address where it has none', async () => {
+    const notes = async (setting: Setting): Promise<string> => {
+      const sets = Object.entries({ clusterWide: true, ...setting }).flatMap(([path, value]) => [
+        '--set-json',
+        `${path}=${JSON.stringify(value)}`,
+      ]);
+      const command = ['install', 'notes', CHART, '--namespace', SYSTEM_NAMESPACE, '--dry-run=client', ...sets];
+      const { code, stdout, stderr } = await bed.kubernetes.helm(command);
+      assert.equal(code, 0, stderr);
+      const [, text] = stdout.split('\nNOTES:\n');
+      assert.ok(text !== undefined, stdout);
+      return text;
+    };
+    const linkless = /prometheusRule\.runbookURL/;
+    assert.doesNotMatch(await notes({}), linkless);
+    assert.match(await notes({ 'prometheusRule.enabled': true }), linkless);
+    const address = 'https://wiki.example.com/runbook';
+    const published = { 'prometheusRule.enabled': true, 'prometheusRule.runbookURL': address };
+    assert.doesNotMatch(await notes(published), linkless);
+    const rules = JSON.stringify(of(await render({ clusterWide: true, ...published }), 'PrometheusRule').spec);
+    const links = [...rules.matchAll(/"runbook_url":"([^"#]*)#/g)].map(([, link]) => link);
+    assert.ok(links.length > 10);
+    assert.deepEqual([...new Set(links)], [address]);
+  });
+
   test('opens the ports of STS, API server, listed endpoints and proxy, and no metadata service', async () => {
     const objects = await render({
       clusterWide: true,
