@@ -24,12 +24,21 @@ export interface Panel {
   };
 }
 
+/** A choice at the top of a dashboard; one of type `query` asks for what there is to choose from. */
+export interface Variable {
+  readonly name: string;
+  readonly type: 'datasource' | 'query';
+  readonly allValue?: string;
+  readonly definition?: string;
+  readonly query: string | { readonly query: string };
+}
+
 /** What is used of a dashboard. */
 export interface Dashboard {
   readonly title: string;
   readonly uid: string;
   readonly schemaVersion: number;
-  readonly templating: { readonly list: readonly { readonly name: string }[] };
+  readonly templating: { readonly list: readonly Variable[] };
   readonly panels: readonly Panel[];
 }
 
@@ -38,10 +47,36 @@ export function readDashboard(): Dashboard {
   return JSON.parse(readFileSync(DASHBOARD, 'utf8')) as Dashboard;
 }
 
-/** An expression as Grafana sends it, with all of each variable chosen. */
-export function filledIn(expression: string, rateInterval: string): string {
+/** What is put in for variables: regular expressions for the first two, `.*` for all, and a duration. */
+export interface Choice {
+  readonly namespace: string;
+  readonly job: string;
+  readonly rateInterval: string;
+}
+
+/** An expression as Grafana sends it. */
+export function filledIn(expression: string, { namespace, job, rateInterval }: Choice): string {
   return expression
-    .replaceAll('$namespace', '.*')
-    .replaceAll('$job', '.*')
+    .replaceAll('$namespace', namespace)
+    .replaceAll('$job', job)
     .replaceAll('$__rate_interval', rateInterval);
+}
+
+/** What a variable asks for: the values of a label in the series of a selector. */
+export interface VariableQuery {
+  readonly name: 'namespace' | 'job';
+  readonly selector: string;
+  readonly label: string;
+}
+
+/** The queries of the variables. @throws Error for a form that is not `label_values(SELECTOR, LABEL)`. */
+export function variableQueries({ templating }: Dashboard): VariableQuery[] {
+  return templating.list.flatMap(({ name, type, query }) => {
+    if (type !== 'query') return [];
+    const text = typeof query === 'string' ? query : query.query;
+    const [, selector, label] = /^label_values\((.+), (\w+)\)$/.exec(text) ?? [];
+    if (selector === undefined || label === undefined || (name !== 'namespace' && name !== 'job'))
+      throw new Error(`the variable ${name} asks ${text}`);
+    return [{ name, selector, label }];
+  });
 }

@@ -75,16 +75,26 @@ export interface ActiveAlert {
   readonly state: 'pending' | 'firing';
 }
 
+/** One replica as a ServiceMonitor or PodMonitor finds it. */
+export interface ScrapeTarget {
+  /** `host:port`, which becomes the label `instance`. */
+  readonly address: string;
+  /** What it is known by beside that: `namespace` and `pod`, in a cluster. */
+  readonly labels: Readonly<Record<string, string>>;
+}
+
 /** What to scrape and to evaluate. */
 export interface PrometheusOptions {
   readonly tools: PrometheusTools;
-  /** `host:port`, all of one job. */
-  readonly targets: readonly string[];
+  /** All of one job. */
+  readonly targets: readonly ScrapeTarget[];
   readonly job: string;
+  /** As in the chart's monitors: a label of a series is kept where a target has one of the same name. Default: true. */
+  readonly honorLabels?: boolean;
   /** Text of a rule file. */
   readonly rules: string;
-  /** Of scrapes and of evaluations. */
-  readonly intervalSeconds: number;
+  /** Of scrapes and of evaluations; a second or more. */
+  readonly intervalMs: number;
 }
 
 /** A running Prometheus. */
@@ -96,6 +106,8 @@ export interface RunningPrometheus {
     expression: string,
     range: { readonly startSeconds: number; readonly endSeconds: number; readonly stepSeconds: number },
   ): Promise<readonly Series[]>;
+  /** What `label` has been in the series of a selector, as Grafana's label_values() asks. */
+  labelValues(selector: string, label: string): Promise<readonly string[]>;
   alerts(): Promise<readonly ActiveAlert[]>;
   stop(): Promise<void>;
 }
@@ -112,16 +124,22 @@ interface WireSeries {
   readonly values?: readonly (readonly [number, string])[];
 }
 
-function configuration({ targets, job, intervalSeconds }: PrometheusOptions): string {
+function configuration({ targets, job, honorLabels = true, intervalMs }: PrometheusOptions): string {
   // JSON is YAML.
   return JSON.stringify({
     global: {
-      scrape_interval: `${intervalSeconds}s`,
-      evaluation_interval: `${intervalSeconds}s`,
+      scrape_interval: `${intervalMs}ms`,
+      evaluation_interval: `${intervalMs}ms`,
       scrape_timeout: '1s',
     },
     rule_files: ['rules.yaml'],
-    scrape_configs: [{ job_name: job, honor_labels: true, static_configs: [{ targets }] }],
+    scrape_configs: [
+      {
+        job_name: job,
+        honor_labels: honorLabels,
+        static_configs: targets.map(({ address, labels }) => ({ targets: [address], labels })),
+      },
+    ],
   });
 }
 
@@ -182,6 +200,8 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Runni
         end: String(endSeconds),
         step: String(stepSeconds),
       }),
+    labelValues: async (selector, label) =>
+      await get<string[]>(`${api}/label/${label}/values`, { 'match[]': selector }),
     alerts: async () => (await get<{ readonly alerts: readonly ActiveAlert[] }>(`${api}/alerts`)).alerts,
     stop: async () => {
       await child.kill();
