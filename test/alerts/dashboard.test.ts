@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { load } from 'js-yaml';
 import { METRICS } from '../../src/telemetry/metric-register.ts';
-import { readDashboard } from './dashboard.ts';
+import { readDashboard, variableQueries } from './dashboard.ts';
 import { rulesText } from './promtool.ts';
 import { faster } from './time-scale.ts';
 
@@ -42,6 +42,24 @@ describe('the dashboard', () => {
       templating.list.map(({ name }) => name).filter((name) => !used.includes(name)),
       [],
     );
+  });
+
+  test('asks in each query for the chosen installations', () => {
+    for (const { title, refId, expr } of targets) {
+      assert.ok(expr.includes('{namespace=~"$namespace", job=~"$job"'), `${title} ${refId}`);
+    }
+  });
+
+  test('takes all for All, and tells Grafana of each variable twice the same', () => {
+    const asking = templating.list.filter(({ type }) => type === 'query');
+    assert.deepEqual(
+      asking.map(({ name }) => name),
+      variableQueries(readDashboard()).map(({ name }) => name),
+    );
+    for (const { name, allValue, definition, query } of asking) {
+      assert.equal(allValue, '.*', name);
+      assert.equal(typeof query === 'string' ? query : query.query, definition, name);
+    }
   });
 
   test('has panels with a number, a place and an explanation of their own', () => {
