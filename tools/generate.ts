@@ -33,18 +33,19 @@ function chartCRD(text: string): string {
   return kept;
 }
 
-/** What the chart's templates include: the rules of its roles, and the audiences that its fences let through. */
+/** What the chart's templates include: the rules of its roles, and the audiences that its fences let through and never do. */
 function chartRules(): string {
   const define = (name: string, text: string): string =>
     `{{- define "workload-credentials.${name}" -}}\n${text}\n{{- end }}\n`;
   return [
-    '{{- /* Generated from tools/rbac-rules.ts and src/providers/endpoints.ts by `npm run generate`. Do not edit. */ -}}\n',
+    '{{- /* Generated from tools/rbac-rules.ts, src/providers/endpoints.ts and src/options.ts by `npm run generate`. Do not edit. */ -}}\n',
     define('watchedRules', rulesYAML('watched')),
     define('ownRules', rulesYAML('own')),
     define('viewRules', userRulesYAML('view')),
     define('editRules', userRulesYAML('edit')),
     define('adminRules', userRulesYAML('admin')),
     define('ownAudiences', JSON.stringify(Object.values(OWN_AUDIENCES).flat())),
+    define('usualAPIServerAudiences', JSON.stringify(FLAGS['api-server-audiences'].default.split(','))),
   ].join('');
 }
 

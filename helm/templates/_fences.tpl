@@ -54,8 +54,12 @@ spec:
 {{- define "workload-credentials.tokenValidations" -}}
 - expression: "!(request.namespace in {{ include "workload-credentials.protectedNamespaces" . | replace "\"" "'" }})"
   reason: Forbidden
-  message: The operator mints no token in this namespace; it is protected by the chart's fences.protectedNamespaces, or it is the operator's own
-# An empty list never arrives: the API server has put its own audiences there before.
+  message: The operator mints no token in this namespace; it is kube-system, the operator's own, or one of the chart's fences.protectedNamespaces
+# An empty list never arrives: the API server has put its own audiences there before. Whatever the list further below says.
+- expression: |-
+    !object.spec.audiences.exists(a, a in {{ include "workload-credentials.apiServerAudiences" . }})
+  reason: Forbidden
+  message: The operator mints no token for an audience of the API server's own
 - expression: |-
     size(object.spec.audiences) == 1 && object.spec.audiences[0] in {{ include "workload-credentials.audiences" . }}
   reason: Forbidden
@@ -131,7 +135,7 @@ reference to a WorkloadCredential, or the annotation owner-uid where there is no
 {{- $domains := .Values.allowedMetadataDomains | toJson }}
 - expression: "!(request.namespace in {{ include "workload-credentials.protectedNamespaces" . | replace "\"" "'" }})"
   reason: Forbidden
-  message: The operator writes no Secret in this namespace; it is protected by the chart's fences.protectedNamespaces, or it is the operator's own
+  message: The operator writes no Secret in this namespace; it is kube-system, the operator's own, or one of the chart's fences.protectedNamespaces
 - expression: request.operation == 'DELETE' || object.type == 'Opaque'
   reason: Forbidden
   message: The operator writes Secrets of type Opaque only

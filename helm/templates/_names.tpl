@@ -52,9 +52,29 @@ capabilities:
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "workload-credentials.serviceAccountName" . }}
 {{- end }}
 
-{{- /* Namespaces that no token is minted in and no Secret is written in, as a JSON list: what is named, and our own. */ -}}
+{{- /* Namespaces that no token is minted in and no Secret is written in, as a JSON list: kube-system and our own always, and what is named. */ -}}
 {{- define "workload-credentials.protectedNamespaces" -}}
-{{- append .Values.fences.protectedNamespaces .Release.Namespace | uniq | sortAlpha | toJson -}}
+{{- concat (list "kube-system" .Release.Namespace) .Values.fences.protectedNamespaces | uniq | sortAlpha | toJson -}}
+{{- end }}
+
+{{- /*
+Audiences whose tokens the API server takes itself, as a JSON list: the usual ones always, and what is named. The operator refuses
+these and those of its own token, which no template can know.
+*/ -}}
+{{- define "workload-credentials.apiServerAudiences" -}}
+{{- concat (fromJsonArray (include "workload-credentials.usualAPIServerAudiences" .)) .Values.apiServerAudiences | uniq | toJson -}}
+{{- end }}
+
+{{- /* Not left to the operator, which a thief of its token does not run: what is listed gets into the fences. */ -}}
+{{- define "workload-credentials.checkAudiences" -}}
+{{- $refused := fromJsonArray (include "workload-credentials.apiServerAudiences" .) -}}
+{{- range $endpoint := .Values.sts.endpoints -}}
+{{- range $audience := $endpoint.audiences -}}
+{{- if has $audience $refused -}}
+{{- fail (printf "sts.endpoints has the audience %s for %s, which is the API server's own: with a token of it whoever runs that STS, or steals the operator's token, would be the ServiceAccount towards the API server; give the endpoint an audience of its own, such as its host's name" $audience $endpoint.url) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- /* The scope is a choice that nobody else can make: there is no default. */ -}}
@@ -72,8 +92,11 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "workload-credentials.
 {{- end -}}
 {{- if .Values.fences.enabled -}}
 {{- range $namespace := .Values.namespaces -}}
-{{- if has $namespace (fromJsonArray (include "workload-credentials.protectedNamespaces" $)) -}}
-{{- fail (printf "namespaces has %s, which the fences protect: take it out, install the operator into another namespace than those it serves, or take it out of fences.protectedNamespaces" $namespace) -}}
+{{- if has $namespace (list "kube-system" $.Release.Namespace) -}}
+{{- fail (printf "namespaces has %s, which the fences always protect: take it out, and install the operator into another namespace than those it serves" $namespace) -}}
+{{- end -}}
+{{- if has $namespace $.Values.fences.protectedNamespaces -}}
+{{- fail (printf "namespaces has %s, which the fences protect: take it out, or take it out of fences.protectedNamespaces" $namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{- /* Generated from tools/rbac-rules.ts and src/providers/endpoints.ts by `npm run generate`. Do not edit. */ -}}
+{{- /* Generated from tools/rbac-rules.ts, src/providers/endpoints.ts and src/options.ts by `npm run generate`. Do not edit. */ -}}
 {{- define "workload-credentials.watchedRules" -}}
 - apiGroups: ["workloadcredentials.io"]
   resources: ["workloadcredentials"]
@@ -57,4 +57,7 @@
 {{- end }}
 {{- define "workload-credentials.ownAudiences" -}}
 ["sts.amazonaws.com","sts.amazonaws.com.cn","sts.aliyuncs.com","sts.volcengine.com","sts.volcengineapi.com"]
+{{- end }}
+{{- define "workload-credentials.usualAPIServerAudiences" -}}
+["https://kubernetes.default.svc","https://kubernetes.default.svc.cluster.local"]
 {{- end }}

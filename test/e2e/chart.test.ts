@@ -379,9 +379,28 @@ describe('what the chart renders', () => {
     const objects = await render({ clusterWide: true, 'sts.endpoints': endpoints });
     assert.match(JSON.stringify(objects), /sts\.amazonaws\.com[^\]]*mine[^\]]*https:\/\/x\.example\/y=z/);
   });
+
+  test("fences kube-system and the operator's own namespace, whatever fences.protectedNamespaces says", async () => {
+    const always = ['kube-system', SYSTEM_NAMESPACE];
+    for (const named of [[], ['vault'], ['kube-system', 'vault'], [SYSTEM_NAMESPACE]]) {
+      const objects = await render({ clusterWide: true, 'fences.protectedNamespaces': named });
+      const lists = [...JSON.stringify(objects).matchAll(/request\.namespace in \[([^\]]*)\]/g)];
+      const expected = [...new Set([...always, ...named])].toSorted().map((namespace) => `'${namespace}'`);
+      assert.deepEqual(
+        lists.map(([, list]) => list),
+        [expected.join(), expected.join()],
+        'of tokens and of Secrets',
+      );
+    }
+  });
 });
 
-describe('a wrong choice of scope is refused with a sentence that says what to do:', () => {
+describe('a wrong value is refused with a sentence that says what to do:', () => {
+  const endpointsFor = (...audiences: readonly string[]): object[] => [
+    { cloud: 'AWS', url: 'https://other.example.com', audiences: ['mine'] },
+    { cloud: 'AWS', url: 'https://sts.example.com', audiences: ['theirs', ...audiences] },
+  ];
+  const usualAudiences = ['https://kubernetes.default.svc', 'https://kubernetes.default.svc.cluster.local'];
   const cases: [title: string, setting: Setting, said: RegExp][] = [
     ['none', {}, /choose what the operator may reach: namespaces=\{a,b\} .* clusterWide=true gives/],
     ['two', { namespaces: ['shop'], clusterWide: true }, /namespaces and clusterWide are both set/],
@@ -395,8 +414,36 @@ describe('a wrong choice of scope is refused with a sentence that says what to d
       { clusterWide: true, serviceAccounts: { shop: ['x'] } },
       /cannot be narrowed by namespace/,
     ],
-    ["the operator's own namespace", { namespaces: [SYSTEM_NAMESPACE] }, /which the fences protect/],
-    ['a namespace that the fences protect', { namespaces: ['kube-system'] }, /fences.protectedNamespaces/],
+    ["the operator's own namespace", { namespaces: [SYSTEM_NAMESPACE] }, /wc-system, which the fences always protect/],
+    [
+      'kube-system, whatever is protected beside it',
+      { namespaces: ['kube-system'], 'fences.protectedNamespaces': [] },
+      /kube-system, which the fences always protect/,
+    ],
+    [
+      'a namespace that the fences protect',
+      { namespaces: ['vault'], 'fences.protectedNamespaces': ['vault'] },
+      /take it out of fences.protectedNamespaces/,
+    ],
+    ...usualAudiences.map((audience): [string, Setting, RegExp] => [
+      `an endpoint's audience that is ${audience}`,
+      { clusterWide: true, 'sts.endpoints': endpointsFor(audience), apiServerAudiences: ['https://api.example.com'] },
+      new RegExp(`audience ${audience} for https://sts.example.com, .* give the endpoint an audience of its own`),
+    ]),
+    [
+      "an endpoint's audience that the API server was said to have",
+      {
+        clusterWide: true,
+        'sts.endpoints': endpointsFor('api'),
+        apiServerAudiences: ['https://api.example.com', 'api'],
+      },
+      /audience api for https:\/\/sts\.example\.com, which is the API server's own/,
+    ],
+    [
+      'the same without fences, since the operator would refuse it at the exchange',
+      { clusterWide: true, 'sts.endpoints': endpointsFor(usualAudiences[0] ?? ''), 'fences.enabled': false },
+      /which is the API server's own/,
+    ],
     [
       'both monitors',
       { clusterWide: true, 'metrics.serviceMonitor.enabled': true, 'metrics.podMonitor.enabled': true },

@@ -79,6 +79,7 @@ function secret(name: string, metadata: Spec = {}, rest: Spec = {}): object {
 }
 
 const AUDIENCES = /one audience only/;
+const API_SERVER = /no token for an audience of the API server's own/;
 const PROTECTED_TOKEN = /mints no token in this namespace/;
 const PROTECTED_SECRET = /writes no Secret in this namespace/;
 const FOREIGN = /belongs to no WorkloadCredential and its owner has not handed it over/;
@@ -92,10 +93,15 @@ const LEASE = /writes one Lease only/;
 const EVENTS = /writes Events about WorkloadCredentials/;
 
 const tokenEscapes = (): Attempt[] => [
-  token("for the API server's audience", AUDIENCES, { ...good, audiences: [bed.kubernetes.issuer] }),
-  token('without an audience', AUDIENCES, { expirationSeconds: 600 }),
-  token('with an empty list of audiences', AUDIENCES, { ...good, audiences: [] }),
-  token("for STS and the API server's audience", AUDIENCES, { ...good, audiences: [AUDIENCE, bed.kubernetes.issuer] }),
+  token("for the API server's audience", API_SERVER, { ...good, audiences: [bed.kubernetes.issuer] }),
+  token('for the usual one', API_SERVER, { ...good, audiences: ['https://kubernetes.default.svc'] }),
+  token('for the other usual one', API_SERVER, {
+    ...good,
+    audiences: ['https://kubernetes.default.svc.cluster.local'],
+  }),
+  token('without an audience', API_SERVER, { expirationSeconds: 600 }),
+  token('with an empty list of audiences', API_SERVER, { ...good, audiences: [] }),
+  token("for STS and the API server's audience", API_SERVER, { ...good, audiences: [AUDIENCE, bed.kubernetes.issuer] }),
   token('for two audiences of the list', AUDIENCES, { ...good, audiences: [AUDIENCE, 'sts.amazonaws.com'] }),
   token('for the same audience twice', AUDIENCES, { ...good, audiences: [AUDIENCE, AUDIENCE] }),
   token('for an audience that nobody listed', AUDIENCES, { ...good, audiences: ['vault.example.com'] }),
@@ -428,6 +434,7 @@ before(async () => {
   await bed.install({
     scope,
     endpoints: [{ url, audiences: [AUDIENCE] }],
+    values: { apiServerAudiences: [bed.kubernetes.issuer], 'fences.protectedNamespaces': [] },
   });
   await plainSecret('shared', {
     labels: { [`${GROUP}/name`]: 'shared' },
@@ -604,6 +611,44 @@ describe('the fences', () => {
       new Set(policies.flatMap(({ spec }) => spec.validations.map(({ reason }) => reason))),
       new Set(['Forbidden']),
     );
+  });
+
+  test("refuse the API server's audience even where somebody has written it into their list", async () => {
+    const collection = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies';
+    const name = `wc-tokens.${SYSTEM_NAMESPACE}`;
+    interface Policy {
+      readonly metadata: { readonly labels: object };
+      readonly spec: { readonly validations: readonly { readonly expression: string }[] };
+    }
+    const { metadata, spec, ...kind } = (await admin('GET', `${collection}/${name}`)).body as Policy;
+    // The second is a sign that the changed list is in force.
+    const further = [bed.kubernetes.issuer, 'vault.example.com'];
+    const widened = spec.validations.map((validation) => ({
+      ...validation,
+      expression: validation.expression.replace(
+        'audiences[0] in [',
+        `$&${further.map((one) => `"${one}", `).join('')}`,
+      ),
+    }));
+    assert.notDeepEqual(widened, spec.validations);
+    const statuses = async (): Promise<string> => {
+      const answers: number[] = [];
+      for (const audience of further) {
+        const [, , method, path, body] = token('', /x/, { ...good, audiences: [audience] });
+        answers.push((await thief.send(method, path, body)).status);
+      }
+      return answers.join();
+    };
+    // Not changed in place: its generation would tell the run's judge that a fence was not the chart's.
+    const put = async (validations: readonly object[], wanted: string): Promise<void> => {
+      await admin('DELETE', `${collection}/${name}`);
+      const policy = { ...kind, metadata: { name, labels: metadata.labels }, spec: { ...spec, validations } };
+      await admin('POST', collection, policy);
+      await waitFor(`both audiences to be answered ${wanted}`, async () => (await statuses()) === wanted, SOON);
+    };
+    await put(widened, '403,201');
+    await isRefused(token("the API server's audience, listed", API_SERVER, { ...good, audiences: [further[0]] }));
+    await put(spec.validations, '403,403');
   });
 
   test('hold up nobody else', async () => {
