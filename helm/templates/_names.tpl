@@ -11,6 +11,12 @@ app.kubernetes.io/name: workload-credentials
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Of the pod of `helm test`. Not the operator's own: Service, budget and NetworkPolicy must not select it. */ -}}
+{{- define "workload-credentials.testLabels" -}}
+app.kubernetes.io/name: workload-credentials-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "workload-credentials.labels" -}}
 {{ include "workload-credentials.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

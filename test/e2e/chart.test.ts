@@ -266,6 +266,7 @@ describe('what the chart renders', () => {
     readonly ports?: readonly { readonly name: string }[];
     readonly endpoints?: readonly Scrape[];
     readonly podMetricsEndpoints?: readonly Scrape[];
+    readonly ingress?: readonly { from?: readonly { podSelector?: { matchLabels: Labels } }[] }[];
     readonly egress?: readonly {
       ports: readonly { port: number }[];
       to?: readonly { ipBlock?: { except?: string[] } }[];
@@ -291,8 +292,10 @@ describe('what the chart renders', () => {
   const selects = (selector: Labels | undefined, labels: Labels): boolean =>
     Object.entries(selector ?? { none: 'none' }).every(([key, value]) => labels[key] === value);
 
-  test('selects the replicas by Service, budget and NetworkPolicy, and not the pod of the test', async () => {
-    const objects = await render({ clusterWide: true, 'networkPolicy.enabled': true });
+  test('selects the replicas by Service, budget and NetworkPolicy, and not the pod of the test, which may come in', async () => {
+    const ingressFrom = [{ namespaceSelector: { matchLabels: { team: 'monitoring' } } }];
+    const narrowed = { 'networkPolicy.enabled': true, 'networkPolicy.ingressFrom': ingressFrom };
+    const objects = await render({ clusterWide: true, ...narrowed });
     const replica = of(objects, 'Deployment').spec.template?.metadata.labels ?? {};
     const tester = of(objects, 'Pod').metadata.labels;
     for (const selector of [
@@ -302,6 +305,16 @@ describe('what the chart renders', () => {
     ]) {
       assert.deepEqual([selects(selector, replica), selects(selector, tester)], [true, false]);
     }
+    const [scraper, itself, ...others] =
+      of(objects, 'NetworkPolicy').spec.ingress?.flatMap(({ from }) => from ?? []) ?? [];
+    assert.deepEqual([scraper, others], [ingressFrom[0], []]);
+    const admitted = itself?.podSelector?.matchLabels;
+    assert.deepEqual([selects(admitted, tester), selects(admitted, replica)], [true, false]);
+    const open = await render({ clusterWide: true, 'networkPolicy.enabled': true });
+    assert.deepEqual(
+      of(open, 'NetworkPolicy').spec.ingress?.map(({ from }) => from),
+      [undefined],
+    );
   });
 
   test('is scraped once, with the labels that the series have', async () => {
