@@ -1,12 +1,15 @@
-// Promises: everything that the end-to-end beds run, the program of the former release included, is in the cache afterwards, or the status is 1 and the last line says
-// what is missing and how to get it. It runs before the tests, whose time limits know nothing of compilers.
+// Promises: everything that the end-to-end beds run is in the cache afterwards, the former release's program and others' CRDs
+// included, or the status is 1 and the last line says what is missing and how to get it. It runs before the tests, whose time
+// limits know nothing of compilers.
 import { formerRelease } from '../../tools/release-fixture.ts';
+import { monitoringCRDs } from '../support/monitoring-crds.ts';
 import { END_TO_END_BINARIES, MissingToolError, ensureBinaries } from './binaries.ts';
 import { ensureReleaseProgram } from './release-program.ts';
 
 try {
   await ensureBinaries(END_TO_END_BINARIES);
   await ensureReleaseProgram(formerRelease());
+  await monitoringCRDs();
 } catch (error) {
   const told = error instanceof MissingToolError ? error.message : String(error instanceof Error ? error.stack : error);
   process.stderr.write(`The end-to-end tests cannot run. ${told}\n`);

@@ -17,7 +17,7 @@ import { CHART_CHOICES } from '../support/chart-values.ts';
 import type { Setting } from '../support/chart-values.ts';
 import { manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
-import { MONITORING_CRDS } from '../support/monitoring-crds.ts';
+import { monitoringCRDs } from '../support/monitoring-crds.ts';
 import { pairwise } from '../support/pairwise.ts';
 
 const ROOT = new URL('../../', import.meta.url);
@@ -183,6 +183,17 @@ describe('helm test', () => {
 });
 
 describe('the API server takes, strictly validated,', { timeout: 120_000 }, () => {
+  before(async () => {
+    await bed.apply(...(await monitoringCRDs()));
+    const served = async (): Promise<boolean> => {
+      const kinds = ['servicemonitors', 'podmonitors', 'prometheusrules'].map(
+        (plural) => `${plural}.monitoring.coreos.com`,
+      );
+      return (await bed.kubernetes.kubectl(['get', kinds.join(), '-A'])).code === 0;
+    };
+    await waitFor('the CRDs to be served', served, SOON);
+  });
+
   test('every manifest of deploy/, and not a misspelt one', async () => {
     // What is for Argo CD is tried in gitops.test.ts: patches, and data for its own tests.
     const objects = yamlFiles('deploy/')
@@ -198,7 +209,22 @@ describe('the API server takes, strictly validated,', { timeout: 120_000 }, () =
     assert.match(await refusal('apply', [misspelt]), /unknown field "spec.replica"/);
   });
 
-  test('the kustomization, which is all of deploy/ but the samples', async () => {
+  test('monitors and rules by the CRDs that the Prometheus operator ships, and not misspelt ones', async () => {
+    const scrape = (endpoint: object): object => ({
+      apiVersion: 'monitoring.coreos.com/v1',
+      kind: 'ServiceMonitor',
+      metadata: { name: 'wc', namespace: SYSTEM_NAMESPACE },
+      spec: { selector: {}, endpoints: [endpoint] },
+    });
+    assert.equal(await refusal('apply', [scrape({ port: 'http', interval: '30s' })]), '');
+    assert.match(
+      await refusal('apply', [scrape({ port: 'http', honourLabels: true })]),
+      /unknown field .*honourLabels/,
+    );
+    assert.match(await refusal('apply', [scrape({ port: 'http', interval: 'soon' })]), /interval in body should match/);
+  });
+
+  test('the kustomization, which is all of deploy/ but samples and components', async () => {
     const rendered = await bed.kubectl('kustomize', fileURLToPath(new URL('deploy', ROOT)));
     const namesOf = (text: string): string[] =>
       (loadAll(text) as Manifest[]).map(({ kind, metadata }) => `${kind} ${metadata.name}`).toSorted();
@@ -217,7 +243,6 @@ describe('the API server takes, strictly validated,', { timeout: 120_000 }, () =
     const startedMs = performance.now();
     await createNamespaces('shop', 'billing', PAIRS_NAMESPACE);
     await bed.kubectl('label', 'namespace', PAIRS_NAMESPACE, 'pod-security.kubernetes.io/enforce=restricted');
-    await bed.apply(...MONITORING_CRDS);
     const unique = new Map<string, Manifest>();
     const rows = pairwise(CHART_CHOICES);
     for (const row of rows) {
@@ -233,11 +258,6 @@ describe('the API server takes, strictly validated,', { timeout: 120_000 }, () =
     assert.deepEqual(refused, [], 'the program takes its arguments');
     const accounts = objects.filter(({ kind }) => kind === 'ServiceAccount').map(({ metadata }) => metadata.name);
     await bed.apply(...[...new Set(accounts)].map((name) => serviceAccount(PAIRS_NAMESPACE, name)));
-    await waitFor(
-      'the monitors to be served',
-      async () => (await refusal('apply', objects.filter(isMonitor))) === '',
-      SOON,
-    );
     assert.equal(await refusal('apply', objects), '');
 
     const pods = objects.flatMap(({ kind, spec }, index) =>
@@ -254,10 +274,6 @@ describe('the API server takes, strictly validated,', { timeout: 120_000 }, () =
     assert.ok(ms < 60_000, `${ms} ms`);
   });
 });
-
-function isMonitor({ apiVersion }: Manifest): boolean {
-  return apiVersion.startsWith('monitoring.coreos.com/');
-}
 
 describe('what the chart renders', () => {
   interface Selecting {

@@ -20,7 +20,7 @@ import { DeploymentRunner } from '../support/deployment-runner.ts';
 import { blockID, DocumentReader, replaceWords } from '../support/document-reader.ts';
 import { startCluster } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
-import { MONITORING_CRDS } from '../support/monitoring-crds.ts';
+import { monitoringCRDs } from '../support/monitoring-crds.ts';
 import { startReaderClouds } from '../support/reader-clouds.ts';
 import type { ReaderClouds } from '../support/reader-clouds.ts';
 import { pairIn } from '../support/secret-reader.ts';
@@ -283,7 +283,7 @@ describe('the trust policies of the quickstart', () => {
 
 describe('pages for who runs it', () => {
   test('the runbook', async () => {
-    await bed.apply(...MONITORING_CRDS);
+    await bed.apply(...(await monitoringCRDs()));
     await waitFor(
       'the CRDs of the Prometheus operator',
       async () => {
