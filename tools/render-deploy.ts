@@ -1,15 +1,16 @@
-// Promises: deploy/operator.yaml, the chart rendered for people without Helm: namespace workload-credentials, every namespace
-// served, the CRD left to deploy/crd.yaml. Needs helm (HELM names it, else PATH), so `npm run generate` leaves this file alone;
-// the end-to-end run, where helm is there, compares. `node tools/render-deploy.ts` writes it.
+// Promises: what of deploy/ is rendered from the chart for people without Helm: operator.yaml, for the namespace
+// workload-credentials, with every namespace served and the CRD left to deploy/crd.yaml; and what the chart has on demand only,
+// a kustomize component each. Needs helm (HELM names it, else PATH), so `npm run generate` leaves these files alone; the
+// end-to-end run, where helm is there, compares. `node tools/render-deploy.ts` writes them.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = new URL('../', import.meta.url);
-export const OPERATOR_PATH = 'deploy/operator.yaml';
 const NAME = 'workload-credentials';
+const NOTE = '# Rendered from helm/ by `node tools/render-deploy.ts`. Do not edit: change the chart';
 
-const HEAD = `# Rendered from helm/ by \`node tools/render-deploy.ts\`. Do not edit: change the chart or render it with your own values.
+const HEAD = `${NOTE} or render it with your own values.
 # The namespace and the ServiceAccount are written into the fences, too: to change them render the chart, do not patch this.
 apiVersion: v1
 kind: Namespace
@@ -19,19 +20,37 @@ metadata:
     pod-security.kubernetes.io/enforce: restricted
 `;
 
+/** What is off by default: the component's folder, the template, and the value that switches it on. */
+const COMPONENTS: readonly (readonly [folder: string, template: string, value: string])[] = [
+  ['network-policy', 'networkpolicy', 'networkPolicy.enabled'],
+  ['service-monitor', 'monitors', 'metrics.serviceMonitor.enabled'],
+  ['pod-monitor', 'monitors', 'metrics.podMonitor.enabled'],
+  ['prometheus-rule', 'prometheusrule', 'prometheusRule.enabled'],
+  ['dashboard', 'dashboard', 'dashboard.enabled'],
+];
+
 /** What only Helm reads has no place in a plain manifest. */
 const HELM_LINES = /^\s*(app\.kubernetes\.io\/managed-by|helm\.sh\/chart|# Source): ?.*\n/gm;
 
-/** The text of deploy/operator.yaml. `helm` is the program. Throws when helm fails. */
-export function renderOperator(helm: string): string {
+function template(helm: string, ...args: readonly string[]): string {
   const values = ['--set', 'clusterWide=true,crd.install=false'];
-  const rendered = execFileSync(helm, ['template', NAME, 'helm', '--namespace', NAME, '--skip-tests', ...values], {
-    cwd: fileURLToPath(ROOT),
-    encoding: 'utf8',
+  const command = ['template', NAME, 'helm', '--namespace', NAME, '--skip-tests', ...values, ...args];
+  const rendered = execFileSync(helm, command, { cwd: fileURLToPath(ROOT), encoding: 'utf8' });
+  return rendered.replace(HELM_LINES, '').replace(/\n+---/g, '\n---');
+}
+
+/** Path and text of each rendered file of deploy/. `helm` is the program. Throws when helm fails. */
+export function renderDeploy(helm: string): Map<string, string> {
+  const components = COMPONENTS.map(([folder, name, value]): [string, string] => {
+    const only = ['--show-only', `templates/${name}.yaml`, '--set', `${value}=true`];
+    const text = template(helm, ...only)
+      .replace(/^---\n/, '')
+      .trimEnd();
+    return [`deploy/components/${folder}/${folder}.yaml`, `${NOTE}.\n${text}\n`];
   });
-  return HEAD + rendered.replace(HELM_LINES, '').replace(/\n+---/g, '\n---');
+  return new Map([['deploy/operator.yaml', HEAD + template(helm)], ...components]);
 }
 
 if (import.meta.main) {
-  writeFileSync(new URL(OPERATOR_PATH, ROOT), renderOperator(process.env['HELM'] ?? 'helm'));
+  for (const [path, text] of renderDeploy(process.env['HELM'] ?? 'helm')) writeFileSync(new URL(path, ROOT), text);
 }

@@ -2,9 +2,10 @@
 // dry run with strict validation, and pods under restricted Pod Security; that the chart serves single ServiceAccounts of
 // single namespaces; that `helm test` looks at the real thing; and what `helm uninstall` leaves.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadAll } from 'js-yaml';
@@ -237,6 +238,41 @@ describe('the API server takes, strictly validated,', { timeout: 120_000 }, () =
       ...STRICT,
     ]);
     assert.equal(code, 0, stderr);
+  });
+
+  test('the kustomization with each component, which adds what the chart has on demand', async () => {
+    const added: Record<string, string> = {
+      'network-policy': 'NetworkPolicy',
+      'service-monitor': 'ServiceMonitor',
+      'pod-monitor': 'PodMonitor',
+      'prometheus-rule': 'PrometheusRule',
+      dashboard: 'ConfigMap',
+    };
+    const folders = readdirSync(new URL('deploy/components/', ROOT));
+    assert.deepEqual(folders.toSorted(), Object.keys(added).toSorted());
+    const directory = mkdtempSync(join(bed.kubernetes.directory, 'kustomize-'));
+    cpSync(new URL('deploy', ROOT), join(directory, 'deploy'), { recursive: true });
+    const builtWith = async (...components: readonly string[]): Promise<Manifest[]> => {
+      const kustomization = {
+        resources: ['../deploy'],
+        components: components.map((component) => `../deploy/components/${component}`),
+      };
+      mkdirSync(join(directory, 'own'), { recursive: true });
+      writeFileSync(join(directory, 'own/kustomization.yaml'), JSON.stringify(kustomization));
+      return loadAll(await bed.kubectl('kustomize', join(directory, 'own'))) as Manifest[];
+    };
+    const plain = (await builtWith()).map((object) => JSON.stringify(object));
+    const further: Manifest[] = [];
+    for (const [component, kind] of Object.entries(added)) {
+      const others = (await builtWith(component)).filter((object) => !plain.includes(JSON.stringify(object)));
+      assert.deepEqual(
+        others.map((object) => object.kind),
+        [kind],
+        component,
+      );
+      further.push(...others);
+    }
+    assert.equal(await refusal('apply', further), '');
   });
 
   test('every pair of values of the chart', async (context) => {

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { load } from 'js-yaml';
-import { OPERATOR_PATH, renderOperator } from '../../tools/render-deploy.ts';
+import { renderDeploy } from '../../tools/render-deploy.ts';
 import { ensureBinaries } from '../beds/binaries.ts';
 import { STS_FAULTS, startAPIProxy } from '../beds/intercepting-proxy.ts';
 import type { Action, APIProxy, STSProxy } from '../beds/intercepting-proxy.ts';
@@ -374,7 +374,9 @@ describe('the operator', { concurrency: 16 }, () => {
 describe('the chart', () => {
   test('rendered for people without Helm is what is in deploy/', async () => {
     const helm = (await ensureBinaries(['helm'])).path('helm');
-    assert.equal(renderOperator(helm), readFileSync(new URL(OPERATOR_PATH, ROOT), 'utf8'));
+    for (const [path, rendered] of renderDeploy(helm)) {
+      assert.equal(rendered, readFileSync(new URL(path, ROOT), 'utf8'), `${path}: node tools/render-deploy.ts`);
+    }
   });
 
   test('without a scope, or with two, is refused with the choice to make', async () => {
