@@ -1,7 +1,7 @@
 // Promises: keeps one ObjectStore equal to one collection (of one namespace, or of all): paged list, then watch, for
 // ever, whatever fails, until aborted. client-go's reflector is the model (client-go/tools/cache/reflector.go); client-
-// node's informer stops at the first unexpected answer. A namespace that stays forbidden is out of reach, which empties the
-// store and holds up nobody who waits. May not know what the objects are.
+// node's informer stops at the first unexpected answer. A namespace that stays forbidden is out of reach, and holds up nobody
+// who waits. May not know what the objects are.
 import { Backoff } from '../runtime/backoff.ts';
 import { type Clock, sleep } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
@@ -97,7 +97,7 @@ export class Reflector<T> {
     return this.#synced;
   }
 
-  /** Whether the collection is of a namespace that the API server has forbidden for a while; the store is empty then. */
+  /** Whether the collection is of a namespace that the API server has forbidden for a while; the store is what it was. */
   get isOutOfReach(): boolean {
     return this.#reach.isLost;
   }
@@ -187,16 +187,18 @@ export class Reflector<T> {
     }
   }
 
-  /** A namespace is gone, as far as one can see: nobody will tell of the end of what is cached, nor is it to be waited for. */
+  /**
+   * A namespace is gone, as far as one can see. What is cached stays: of what was deleted the watch, which outlives Roles, has
+   * told; what is left lives on, and is to be counted as late when nobody refreshes it.
+   */
   #lose(problem: string): void {
-    const { log, resource, namespace, store } = this.#options;
+    const { log, resource, namespace } = this.#options;
     log.warn('a namespace is out of reach, and is left alone until it is back; the others are served', {
       resource,
       namespace,
       problem,
       fix: 'Make the namespace and its Roles anew (helm upgrade), or take it out of --namespaces.',
     });
-    store.replace([]);
     this.#onSettled();
   }
 

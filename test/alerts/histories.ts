@@ -332,6 +332,31 @@ export const STORIES: Readonly<Record<string, readonly Story[]>> = {
       moments: [...always({ ...JOB, instance: 'a:8080', pod: 'a' }, '10m'), ...never('11m')],
     },
   ],
+  WorkloadCredentialNamespaceOutOfReach: [
+    {
+      tells: 'fires once for both replicas, after 10 minutes, and ends when they are back',
+      history: {
+        ...PAIR,
+        ...gauge('a', 'namespaces_out_of_reach', '0x9 2x40 0x30', {}),
+        ...gauge('b', 'namespaces_out_of_reach', '0x10 2x40 0x30', {}),
+      },
+      moments: [...never('5m', '14m30s'), ...always(JOB, '15m', '20m'), ...never('26m', '30m')],
+    },
+    {
+      tells: 'does not fire for an upgrade that makes the Roles anew, nor where all can be seen',
+      history: {
+        ...PAIR,
+        ...gauge('a', 'namespaces_out_of_reach', '0x9 1x8 0x100', {}),
+        ...gauge('b', 'namespaces_out_of_reach', '0x120', {}),
+      },
+      moments: never('6m', '9m', '15m', '20m', '40m'),
+    },
+    {
+      tells: 'ends when nobody answers: that is OperatorDown',
+      history: { ...DOWN, ...gauge('a', 'namespaces_out_of_reach', '1x20 stale', {}) },
+      moments: never('11m', '15m', '20m'),
+    },
+  ],
   WorkloadCredentialOperatorDown: [
     {
       tells: 'fires when no replica has answered for 5 minutes, and names the installation',
