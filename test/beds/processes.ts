@@ -2,11 +2,11 @@
 // the certain one. A child gets the environment that it is given and nothing else. Children do not keep this process alive.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -141,18 +141,29 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 }
 
 /**
- * Ports of 127.0.0.1 that are free now, all different. Another process may take one before it is used: whoever starts a
- * server with them tries again with others when it fails.
+ * Where ports are looked for: below those that Linux gives to connections by itself (32768 and up,
+ * https://docs.kernel.org/networking/ip-sysctl.html, ip_local_port_range), of which a bed opens thousands.
+ */
+const PORTS = { first: 15_000, last: 31_999 };
+
+/** Whether nobody listens there now. */
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  server.once('error', () => resolve(false));
+  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  return await promise;
+}
+
+/**
+ * Ports of 127.0.0.1 that are free now, all different, by chance. Another bed may take one before it is used, which is
+ * unlikely among so many: whoever starts a server that matters tries again with others when it fails.
  */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map(async (server) => await new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = randomInt(PORTS.first, PORTS.last + 1);
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
 }
