@@ -38,7 +38,10 @@ export interface Images {
   readonly operator: Image;
   /** The operator on the Debian base: another one that the Dockerfile may be given. */
   readonly operatorOnDebian: Image;
-  /** A program that uses S3 through the SDK's own chain; a shell and cat, which the SDK's credential_process needs. */
+  /**
+   * A program that uses S3 through the SDK's own chain; a shell and cat, which the SDK's credential_process needs; and what
+   * stands for the AWS CLI (aws-cli.ts), with the sleep that the samples have beside it.
+   */
   readonly workload: Image;
   /** What holds a pod's namespaces. */
   readonly pause: Image;
@@ -51,6 +54,7 @@ const TAG = (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { v
 /** What the build stage reads before the sources; a change of it asks for all packages anew. */
 const DEPENDENCY_FILES = ['Dockerfile', '.dockerignore', 'package.json', 'package-lock.json', '.npmrc'];
 const WORKLOAD = fileURLToPath(new URL('./workload.ts', import.meta.url));
+const AWS_CLI = fileURLToPath(new URL('./aws-cli.ts', import.meta.url));
 const NO_NPM = 'There is no npm on PATH, which the image is built with: install Node with npm.';
 /** An archive is small; a store is a gigabyte. */
 const KEPT_DAYS = { archive: 14, store: 1 };
@@ -73,10 +77,13 @@ USER 65532
 const WORKLOAD_FILE = `FROM localhost/bare
 COPY --chmod=755 busybox /bin/sh
 COPY --chmod=755 busybox /bin/cat
-COPY workload.mjs /app/workload.mjs
+COPY --chmod=755 busybox /bin/sleep
+COPY --chmod=755 aws /bin/aws
+COPY workload.mjs aws-cli.mjs /app/
 USER 1000
 ENTRYPOINT ["/nodejs/bin/node", "/app/workload.mjs"]
 `;
+const AWS_SCRIPT = '#!/bin/sh\nexec /nodejs/bin/node /app/aws-cli.mjs "$@"\n';
 const PAUSE_FILE = `FROM scratch
 COPY --chmod=755 busybox /busybox
 USER 65535
@@ -291,10 +298,10 @@ async function makeBareBase(builder: Builder, base: string): Promise<void> {
   await builder.build('bare', directory);
 }
 
-async function bundleWorkload(): Promise<string> {
+async function bundle(program: string): Promise<string> {
   const { build } = await import('esbuild');
   const { outputFiles } = await build({
-    entryPoints: [WORKLOAD],
+    entryPoints: [program],
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -323,7 +330,8 @@ interface Plan {
   readonly directory: string;
   readonly store: string;
   readonly images: Omit<Images, 'baseLayers'>;
-  readonly workloadBundle: string;
+  /** What the workload's image has beside busybox. */
+  readonly workloadFiles: Readonly<Record<string, string>>;
 }
 
 async function plan(): Promise<Plan> {
@@ -334,7 +342,11 @@ async function plan(): Promise<Plan> {
   const storeKey = keyOf(bases, dependencies);
   const sources = [join(ROOT, 'tools/bundle.ts'), ...filesBelow(join(ROOT, 'src'))];
   const operatorKey = keyOf([storeKey], sources);
-  const workloadBundle = await bundleWorkload();
+  const workloadFiles = {
+    'workload.mjs': await bundle(WORKLOAD),
+    'aws-cli.mjs': await bundle(AWS_CLI),
+    aws: AWS_SCRIPT,
+  };
   const image = (name: string, key: string): Image => ({
     repository: `localhost/${name}`,
     tag: TAG,
@@ -343,11 +355,11 @@ async function plan(): Promise<Plan> {
   return {
     directory,
     store: join(directory, `store-${storeKey}`),
-    workloadBundle,
+    workloadFiles,
     images: {
       operator: image('workload-credentials', operatorKey),
       operatorOnDebian: image('workload-credentials-on-debian', operatorKey),
-      workload: image('workload', keyOf([...bases, WORKLOAD_FILE, workloadBundle], [])),
+      workload: image('workload', keyOf([...bases, WORKLOAD_FILE, ...Object.values(workloadFiles)], [])),
       pause: image('pause', keyOf([PAUSE_FILE], [])),
     },
   };
@@ -378,7 +390,7 @@ async function buildSmall(builder: Builder, image: Image, dockerfile: string, fi
 
 type Files = Readonly<Record<string, string | Buffer>>;
 
-async function make({ directory, store, images, workloadBundle }: Plan, packages: string): Promise<void> {
+async function make({ directory, store, images, workloadFiles }: Plan, packages: string): Promise<void> {
   const scratch = scratchDirectory('buildah');
   try {
     const base = await ensureDebianBase(packages, directory);
@@ -393,7 +405,7 @@ async function make({ directory, store, images, workloadBundle }: Plan, packages
     if (missing(images.operator)) await buildOperator(builder, images.operator, 'bare');
     if (missing(images.operatorOnDebian)) await buildOperator(builder, images.operatorOnDebian, 'debian');
     if (missing(images.workload)) {
-      await buildSmall(builder, images.workload, WORKLOAD_FILE, { busybox, 'workload.mjs': workloadBundle });
+      await buildSmall(builder, images.workload, WORKLOAD_FILE, { busybox, ...workloadFiles });
     }
     if (missing(images.pause)) await buildSmall(builder, images.pause, PAUSE_FILE, { busybox });
   } finally {

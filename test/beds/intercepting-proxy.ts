@@ -257,8 +257,8 @@ class Proxy {
   }
 }
 
-async function listen(server: Server, address = '127.0.0.1'): Promise<number> {
-  server.listen(0, address);
+async function listen(server: Server, address = '127.0.0.1', wanted = 0): Promise<number> {
+  server.listen(wanted, address);
   await once(server, 'listening');
   server.unref();
   return (server.address() as AddressInfo).port;
@@ -333,6 +333,8 @@ const SECRET_ELEMENTS = /<(?:SecretAccessKey|SessionToken)>([^<]+)</g;
 /** Where a proxy listens, when pods are to reach it. */
 export interface TLSFront {
   readonly address: string;
+  /** Default one that the system chooses; another is for a network of the test's own. */
+  readonly port?: number;
   readonly certificatePEM: string;
   readonly privateKeyPEM: string;
 }
@@ -377,7 +379,7 @@ export async function startSTSProxy(targetURL: string, front?: TLSFront): Promis
     front === undefined
       ? createHTTPServer(handle)
       : createHTTPSServer({ cert: front.certificatePEM, key: front.privateKeyPEM }, handle);
-  const port = await listen(server, front?.address);
+  const port = await listen(server, front?.address, front?.port);
   return {
     url: front === undefined ? `http://127.0.0.1:${port}` : `https://${front.address}:${port}`,
     calls: proxy.calls,

@@ -1,7 +1,8 @@
 // Promises: one real node for a control plane of kubernetes.ts: containerd, kubelet, kube-scheduler, kube-proxy and a name
 // server, with pods that have a network, cgroups and probes as on any other. It runs only in the namespaces that
 // namespaces.ts makes (test/node/run.ts enters them): all that it mounts, routes and starts ends with them. It pulls nothing
-// and reaches nothing outside. Not as elsewhere: dnsmasq knows the Services in CoreDNS's place, and NetworkPolicies are not enforced.
+// and reaches nothing outside: images are there as if they had been pulled, and hosts of the outside are names of its own
+// name server, on demand. Not as elsewhere: that is dnsmasq in CoreDNS's place, and NetworkPolicies are not enforced.
 import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createAuthority } from '../../sandbox/certificates.ts';
@@ -43,10 +44,19 @@ export interface NodeSupplies {
   readonly cgroup: string;
 }
 
+/** What pods find under names of the outside; nothing of it is outside. */
+export interface Outside {
+  /** By repository with tag: images that are there under this name, too. */
+  readonly images?: Readonly<Record<string, Image>>;
+  /** Hosts that lead to the node's own address. */
+  readonly hosts?: readonly string[];
+}
+
 /** containerd with the images, and what the API server has to be told so that it finds the node. */
 export interface NodeRuntime {
   readonly apiServerArguments: readonly string[];
   readonly supplies: NodeSupplies;
+  readonly hosts: readonly string[];
   readonly files: { readonly kubeletAuthority: string };
   readonly containerd: Child;
 }
@@ -207,7 +217,7 @@ async function ctr(...args: readonly string[]): Promise<string> {
 }
 
 /** Starts containerd and gives it the images. To be called before the control plane is started. */
-export async function startNodeRuntime(supplies: NodeSupplies): Promise<NodeRuntime> {
+export async function startNodeRuntime(supplies: NodeSupplies, outside: Outside = {}): Promise<NodeRuntime> {
   for (const name of ['cni', 'pod-logs', 'kept-logs', 'volume-plugins']) mkdirSync(inHome(name), { recursive: true });
   mkdirSync('/run/netns', { recursive: true });
   await must('mount', ['-t', 'tmpfs', 'tmpfs', '/run/netns']);
@@ -224,10 +234,12 @@ export async function startNodeRuntime(supplies: NodeSupplies): Promise<NodeRunt
   for (const { archive, repository } of [operator, workload, pause]) {
     await ctr('images', 'import', '--base-name', repository, archive);
   }
+  for (const [name, image] of Object.entries(outside.images ?? {})) await ctr('images', 'tag', imageName(image), name);
   const authority = await createAuthority('kubelet-clients');
   const client = await authority.issueClient({ commonName: 'kube-apiserver', organizations: ['system:masters'] });
   return {
     supplies,
+    hosts: outside.hosts ?? [],
     containerd,
     files: { kubeletAuthority: write('kubelet-clients.crt', authority.certificatePEM) },
     apiServerArguments: [
@@ -235,6 +247,8 @@ export async function startNodeRuntime(supplies: NodeSupplies): Promise<NodeRunt
       `--advertise-address=${NODE_ADDRESS}`,
       // So that the Service "kubernetes" leads to it, as in a cluster.
       '--endpoint-reconciler-type=lease',
+      // For kubectl logs: the node's name is known to no name server of the API server's.
+      '--kubelet-preferred-address-types=InternalIP',
       `--kubelet-client-certificate=${write('kubelet-client.crt', client.certificatePEM)}`,
       `--kubelet-client-key=${write('kubelet-client.key', client.privateKeyPEM)}`,
     ],
@@ -276,7 +290,7 @@ async function startProxy(kubernetes: KubernetesBed, command: string): Promise<C
   ]);
 }
 
-async function startNameServer(): Promise<Child> {
+async function startNameServer(hosts: readonly string[]): Promise<Child> {
   return await start('dnsmasq', '/usr/sbin/dnsmasq', [
     '--keep-in-foreground',
     '--conf-file=/dev/null',
@@ -286,6 +300,8 @@ async function startNameServer(): Promise<Child> {
     '--no-resolv',
     '--no-hosts',
     '--local=/cluster.local/',
+    ...hosts.map((host) => `--local=/${host}/`),
+    ...hosts.map((host) => `--host-record=${host},${NODE_ADDRESS}`),
     '--bind-interfaces',
     `--listen-address=${NODE_ADDRESS}`,
     `--addn-hosts=${write('services.hosts', '')}`,
@@ -343,7 +359,7 @@ export async function startNode(kubernetes: KubernetesBed, runtime: NodeRuntime)
   let kubelet = await startKubelet(kubernetes, runtime, binaries.path('kubelet'));
   const scheduler = await startScheduler(kubernetes, binaries.path('kube-scheduler'));
   const proxy = await startProxy(kubernetes, binaries.path('kube-proxy'));
-  const nameServer = await startNameServer();
+  const nameServer = await startNameServer(runtime.hosts);
   const others = [scheduler, proxy, nameServer, runtime.containerd];
   await untilRunning(kubelet, 'the node to be Ready', async () => await isReady(kubernetes));
   const keeper = setInterval(keepLogs, 200);

@@ -19,7 +19,7 @@ import { manifest, startCluster } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
 import { startReaderClouds } from '../support/reader-clouds.ts';
 import type { ReaderClouds } from '../support/reader-clouds.ts';
-import { shellBlocks } from '../unit/docs/markdown.ts';
+import { isRunBy, shellBlocks } from '../unit/docs/markdown.ts';
 
 const THIS_FILE = 'test/e2e/docs-issuer.test.ts';
 const PAGE = 'docs/self-managed-clusters.md';
@@ -264,7 +264,7 @@ describe('the issuer', () => {
 
 test('every block that is marked with this file was run', () => {
   const marked = shellBlocks()
-    .filter(({ block }) => block.mark?.kind === 'run' && block.mark.value === THIS_FILE)
+    .filter(({ block }) => isRunBy(THIS_FILE, block.mark))
     .map(({ page, block }) => blockID(page.path, block));
   assert.ok(marked.length >= 4);
   assert.deepEqual(

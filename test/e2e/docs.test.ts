@@ -25,7 +25,7 @@ import { startReaderClouds } from '../support/reader-clouds.ts';
 import type { ReaderClouds } from '../support/reader-clouds.ts';
 import { pairIn } from '../support/secret-reader.ts';
 import { commandLines } from '../unit/docs/commands.ts';
-import { codeBlocks, pages, shellBlocks, textOf } from '../unit/docs/markdown.ts';
+import { codeBlocks, isRunBy, pages, shellBlocks, textOf } from '../unit/docs/markdown.ts';
 
 const THIS_FILE = 'test/e2e/docs.test.ts';
 const OPERATOR_NAMESPACE = 'workload-credentials';
@@ -703,7 +703,7 @@ describe('recovery and the way out', () => {
 describe('all of it', () => {
   test('every block that is marked with this file was run', () => {
     const marked = shellBlocks()
-      .filter(({ block }) => block.mark?.kind === 'run' && block.mark.value === THIS_FILE)
+      .filter(({ block }) => isRunBy(THIS_FILE, block.mark))
       .map(({ page, block }) => blockID(page.path, block));
     assert.deepEqual(
       marked.filter((id) => !reader.done.has(id)),

@@ -1,6 +1,7 @@
 // Promises: `npm run test:node`: everything that real pods need is made ready (programs, packages, images), then the tests of
-// this folder run, those of the cluster in namespaces of their own. Status 1, with one sentence on the last line, where the
-// machine cannot do it: nothing is skipped. What it made for the kernel is gone afterwards, however it ends.
+// this folder run, those with a node each in namespaces of their own: the documentation's while the images are looked into, and
+// the cluster's alone, because it measures. Status 1, with one sentence on the last line, where the machine cannot do it:
+// nothing is skipped. What it made for the kernel is gone afterwards, however it ends.
 import { spawn } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -43,31 +44,47 @@ async function show(
   });
 }
 
+interface Ready {
+  readonly packages: string;
+  readonly images: NodeSupplies['images'];
+  readonly scratch: string;
+}
+
+/** Runs a file of tests on a node of its own. */
+async function runOnNode(file: string, { packages, images, scratch }: Ready): Promise<number> {
+  const cgroup = makeCgroups();
+  const supplies: NodeSupplies = { images, cgroup };
+  try {
+    return await showInNamespaces(testCommand(file), {
+      packages,
+      ownNetwork: true,
+      env: environment({ WC_NODE_SUPPLIES: JSON.stringify(supplies), TMPDIR: scratch }),
+      cwd: ROOT,
+    });
+  } finally {
+    removeCgroups(cgroup);
+  }
+}
+
+async function runOnImages({ packages, images }: Ready): Promise<number> {
+  const supplies: NodeSupplies = { images, cgroup: '' };
+  const told = { WC_NODE_SUPPLIES: JSON.stringify(supplies), WC_NODE_PACKAGES: packages };
+  return await show(testCommand('image.test.ts'), environment({ PATH: process.env['PATH'] ?? '', ...told }));
+}
+
 async function runTests(): Promise<number> {
   requireRoot();
   const packages = await ensureNodePackages();
   await ensureBinaries(REAL_NODE_BINARIES);
   const images = await ensureImages(packages);
-  const cgroup = makeCgroups();
   const scratch = scratchDirectory('node');
   // SeaweedFS runs as nobody, in a directory below.
   chmodSync(scratch, 0o711);
   try {
-    const supplies: NodeSupplies = { images, cgroup };
-    const told = { WC_NODE_SUPPLIES: JSON.stringify(supplies), WC_NODE_PACKAGES: packages };
-    const onImages = await show(
-      testCommand('image.test.ts'),
-      environment({ PATH: process.env['PATH'] ?? '', ...told }),
-    );
-    if (onImages !== 0) return onImages;
-    return await showInNamespaces(testCommand('cluster.test.ts'), {
-      packages,
-      ownNetwork: true,
-      env: environment({ ...told, TMPDIR: scratch }),
-      cwd: ROOT,
-    });
+    const ready = { packages, images, scratch };
+    const first = await Promise.all([runOnImages(ready), runOnNode('docs.test.ts', ready)]);
+    return Math.max(...first) === 0 ? await runOnNode('cluster.test.ts', ready) : Math.max(...first);
   } finally {
-    removeCgroups(cgroup);
     await removeScratchDirectory(scratch);
   }
 }

@@ -1,5 +1,6 @@
-// Promises: the sample that we ship, deploy/samples/aws.yaml, made to run on the bed: its own role, STS and S3, and the bed's
-// workload image in the place of the AWS CLI; all else is as it is in the file. And what that workload has printed.
+// Promises: the sample that we ship, deploy/samples/aws.yaml, made to run on the bed: by default only what the bed's images and
+// its private authority need; on demand with its own role, STS and S3, and the bed's workload in the place of the AWS CLI. All
+// else is as it is in the file. And what that workload has printed.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { loadAll } from 'js-yaml';
@@ -33,48 +34,61 @@ export interface Surroundings {
   readonly files: Readonly<Record<string, { readonly mode: string; readonly uid: number; readonly gid: number }>>;
 }
 
+interface Container {
+  image: string;
+  command?: unknown;
+  readonly env: object[];
+  readonly volumeMounts: object[];
+  imagePullPolicy?: string;
+}
+
 interface SampleObject {
   readonly kind: string;
   readonly spec?: {
     aws?: object;
     readonly template?: {
-      readonly spec: {
-        readonly containers: [
-          {
-            image: string;
-            command?: unknown;
-            readonly env: object[];
-            readonly volumeMounts: object[];
-            imagePullPolicy?: string;
-          },
-        ];
-        readonly volumes: object[];
-      };
+      readonly spec: { readonly containers: [Container]; readonly volumes: object[] };
     };
   };
 }
 
 const SAMPLE = new URL('../../deploy/samples/aws.yaml', import.meta.url);
-const AUTHORITY_DIRECTORY = '/etc/s3-ca';
+const AUTHORITY_DIRECTORY = '/etc/private-ca';
+
+/** The sample's objects, and the parts that a test may change. */
+function readSample(authorityConfigMap: string): {
+  readonly objects: object[];
+  readonly spec: NonNullable<SampleObject['spec']>;
+  readonly container: Container;
+} {
+  const objects = loadAll(readFileSync(SAMPLE, 'utf8')) as SampleObject[];
+  const spec = objects.find(({ kind }) => kind === 'WorkloadCredential')?.spec;
+  const template = objects.find(({ kind }) => kind === 'Deployment')?.spec?.template;
+  assert.ok(spec !== undefined && template !== undefined, 'the sample has both');
+  const [container] = template.spec.containers;
+  container.imagePullPolicy = 'Never';
+  container.env.push({ name: 'NODE_EXTRA_CA_CERTS', value: `${AUTHORITY_DIRECTORY}/ca.crt` });
+  container.volumeMounts.push({ name: 'private-ca', mountPath: AUTHORITY_DIRECTORY, readOnly: true });
+  template.spec.volumes.push({ name: 'private-ca', configMap: { name: authorityConfigMap } });
+  return { objects, spec, container };
+}
+
+/**
+ * The sample with what a bed needs that has no registry and no public authority: its image is not pulled, and it believes the
+ * authority of a ConfigMap, as `ca.crt`. Names, role, region and command are the file's own.
+ */
+export function sampleAsShipped(authorityConfigMap: string): string {
+  const { objects } = readSample(authorityConfigMap);
+  return objects.map((object) => JSON.stringify(object, undefined, 2)).join('\n---\n');
+}
 
 /** The objects of the sample, to be applied. */
 export function sampleFor({ image, aws, s3URL, bucket, authorityConfigMap }: SampleTarget): object[] {
-  const objects = loadAll(readFileSync(SAMPLE, 'utf8')) as SampleObject[];
-  const credential = objects.find(({ kind }) => kind === 'WorkloadCredential');
-  const template = objects.find(({ kind }) => kind === 'Deployment')?.spec?.template;
-  assert.ok(credential?.spec !== undefined && template !== undefined, 'the sample has both');
-  credential.spec.aws = aws;
-  const [container] = template.spec.containers;
+  const { objects, spec, container } = readSample(authorityConfigMap);
+  spec.aws = aws;
   container.image = image;
   delete container.command;
-  container.imagePullPolicy = 'Never';
-  container.env.push(
-    { name: 'S3_ENDPOINT', value: s3URL },
-    { name: 'S3_BUCKET', value: bucket },
-    { name: 'NODE_EXTRA_CA_CERTS', value: `${AUTHORITY_DIRECTORY}/ca.crt` },
-  );
-  container.volumeMounts.push({ name: 's3-ca', mountPath: AUTHORITY_DIRECTORY, readOnly: true });
-  template.spec.volumes.push({ name: 's3-ca', configMap: { name: authorityConfigMap } });
+  container.env.push({ name: 'S3_ENDPOINT', value: s3URL }, { name: 'S3_BUCKET', value: bucket });
   return objects;
 }
 

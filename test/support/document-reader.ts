@@ -1,12 +1,13 @@
 // Promises: a person who types what the documentation says: takes blocks of commands from a page, replaces the words in
 // capitals that the page leaves to the reader and nothing else, and runs them in a checkout of their own with bash, kubectl
-// and helm. Knows which blocks it has run.
+// and helm. What a bed needs in the place of the real clouds is given to `helm install` as further values. Knows which blocks
+// it has run.
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureBinaries } from '../beds/binaries.ts';
 import { runCommand } from '../beds/command.ts';
-import { type CodeBlock, codeBlocks, textOf } from '../unit/docs/markdown.ts';
+import { type CodeBlock, codeBlocks, isRunBy, textOf } from '../unit/docs/markdown.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** What a reader has of the repository, as far as commands name it. */
@@ -24,6 +25,8 @@ export interface Passage {
   /** The one that begins so; without it all of the section that the test runs. */
   readonly begins?: string;
   readonly words?: Words;
+  /** Values of the chart that a bed needs and the page's reader does not, as `helm install --set` takes them. */
+  readonly values?: readonly string[];
 }
 
 /** One block that was run. */
@@ -44,6 +47,12 @@ export function replaceWords(text: string, words: Words): string {
     (replaced, [word, value]) => replaced.replaceAll(new RegExp(`\\b${word}\\b(?!:)`, 'g'), () => value),
     text,
   );
+}
+
+/** Puts further values behind the chart's name wherever a release is installed. */
+export function withValues(text: string, values: readonly string[]): string {
+  const further = values.map((value) => ` --set '${value}'`).join('');
+  return text.replaceAll(/^helm install \S+ \S+/gm, (command) => `${command}${further}`);
 }
 
 /** Reads pages and types. */
@@ -79,8 +88,7 @@ export class DocumentReader {
     const found = codeBlocks({ path: page, text: textOf(page) }).filter(
       (block) =>
         block.language === 'sh' &&
-        block.mark?.kind === 'run' &&
-        block.mark.value === this.#testFile &&
+        isRunBy(this.#testFile, block.mark) &&
         block.section === section &&
         block.text.startsWith(begins),
     );
@@ -93,7 +101,8 @@ export class DocumentReader {
     const outcomes: Outcome[] = [];
     for (const block of this.blocks(passage)) {
       const id = blockID(passage.page, block);
-      const { stdout, stderr, code } = await this.type(replaceWords(block.text, passage.words ?? {}));
+      const text = withValues(replaceWords(block.text, passage.words ?? {}), passage.values ?? []);
+      const { stdout, stderr, code } = await this.type(text);
       if (code !== 0) throw new Error(`${id} ended with ${code}:\n${block.text}\n${stdout}\n${stderr}`);
       this.done.add(id);
       outcomes.push({ block, stdout, stderr });

@@ -5,7 +5,17 @@ import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { loadAll } from 'js-yaml';
 import { isTopLevelValue, isValue, unknownIn, unknownSpan } from './commands.ts';
-import { codeBlocks, codeSpans, exists, isHandWritten, type Mark, type Page, pages, shellBlocks } from './markdown.ts';
+import {
+  codeBlocks,
+  codeSpans,
+  exists,
+  filesOf,
+  isHandWritten,
+  type Mark,
+  type Page,
+  pages,
+  shellBlocks,
+} from './markdown.ts';
 import { textOf } from './markdown.ts';
 
 /** What no test has, and a block may be marked to need. Closed, so that "needs" stays an exception with a reason. */
@@ -18,7 +28,6 @@ const LACKING = [
   'a VKE cluster',
   'Docker and a registry',
   'Docker and kind',
-  'a node',
   'a bucket that the clouds can read',
   'the machines of a control plane',
   'etcdctl on a machine of the control plane',
@@ -36,8 +45,11 @@ const place = ({ page, block }: (typeof blocks)[number]): string => `${page.path
 function problem({ path }: Page, mark: Mark | undefined): string | undefined {
   if (mark === undefined) return 'has no mark: <!-- run: FILE -->, <!-- tested by: FILE --> or <!-- needs: WHAT -->';
   if (mark.kind === 'needs') return LACKING.includes(mark.value) ? undefined : `needs "${mark.value}"`;
-  if (!exists(mark.value)) return `names ${mark.value}, which does not exist`;
-  return textOf(mark.value).includes(path) ? undefined : `names ${mark.value}, which does not name the page`;
+  for (const file of filesOf(mark)) {
+    if (!exists(file)) return `names ${file}, which does not exist`;
+    if (!textOf(file).includes(path)) return `names ${file}, which does not name the page`;
+  }
+  return undefined;
 }
 
 describe('commands', () => {
@@ -56,6 +68,7 @@ describe('commands', () => {
     assert.ok(isWrong(undefined));
     assert.ok(isWrong({ kind: 'run', value: 'test/e2e/none.test.ts' }));
     assert.ok(isWrong({ kind: 'tested by', value: 'test/unit/docs/markdown.ts' }));
+    assert.ok(isWrong({ kind: 'run', value: 'test/e2e/docs.test.ts, test/e2e/none.test.ts' }));
     assert.ok(isWrong({ kind: 'needs', value: 'patience' }));
     assert.ok(!isWrong({ kind: 'needs', value: 'an AWS account' }));
   });

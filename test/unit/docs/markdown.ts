@@ -13,10 +13,20 @@ export interface Page {
 
 /** What the comment on the line before a block says of it. */
 export interface Mark {
-  /** `run`: a test executes the block's text; `tested by`: the same is done there; `needs`: what we do not have. */
+  /** `run`: each test executes the block's text; `tested by`: the same is done there; `needs`: what we do not have. */
   readonly kind: 'run' | 'tested by' | 'needs';
-  /** The test file, or what is needed. */
+  /** The test files, behind commas, or what is needed. */
   readonly value: string;
+}
+
+/** The test files of a mark; none where it says what is needed. */
+export function filesOf({ kind, value }: Mark): readonly string[] {
+  return kind === 'needs' ? [] : value.split(', ');
+}
+
+/** Whether a test executes the block's text. */
+export function isRunBy(file: string, mark: Mark | undefined): boolean {
+  return mark?.kind === 'run' && filesOf(mark).includes(file);
 }
 
 /** A block between fences. */
