@@ -3,7 +3,7 @@
 // the servers. Status 1 when that is not 3 + 1, or when anything else failed; the ratio is for people to judge.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { cpus, totalmem, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ask, children, endWithUs, forkChild } from './children.ts';
 import { AUDIENCE, OPERATOR_NAMESPACE, SCRIPT_NAMESPACE } from './constants.ts';
+import { IMAGE_OPTIONS } from './image.ts';
 import type { Counts, ScriptResult, ServersReady } from './messages.ts';
+import { cpuMs, memoryOf, needProc } from './proc.ts';
 
 /** Refreshed at 40 to 50 % of it. */
 const SESSION_SECONDS = 8;
@@ -21,8 +23,6 @@ const LONG_SESSION_SECONDS = 3600;
 const SPREAD_MS = 0.45 * SESSION_SECONDS * 1000;
 /** As the operator's limiter allows for one endpoint. */
 const IN_FLIGHT = 8;
-/** USER_HZ, which Linux fixes at 100 for programs (proc_pid_stat(5)). */
-const TICKS_PER_SECOND = 100;
 const REFRESH_CALLS = ['POST serviceaccounts/token', 'PATCH secrets', 'PATCH workloadcredentials/status'];
 /** The Lease's renewal, and watches that begin anew. */
 const BACKGROUND = /^(PUT leases|WATCH .*)$/;
@@ -41,23 +41,6 @@ interface Window {
   readonly refreshes: number;
   readonly cpuMs: number;
   readonly wallMs: number;
-}
-
-/** Node's options in the image's ENTRYPOINT: the operator runs as it is shipped, and the script runs with the same. */
-const IMAGE_OPTIONS = [
-  ...(/^ENTRYPOINT .*$/m.exec(readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8'))?.[0] ?? '').matchAll(
-    /"(--[^"]+)"/g,
-  ),
-].map(([, option = '']) => option);
-
-/** User and system time of all threads of a process so far. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND;
-}
-
-function residentMB(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }
 
 async function startOperator(directory: string, ready: ServersReady): Promise<ChildProcess> {
@@ -198,7 +181,7 @@ async function measure(directory: string): Promise<number> {
   const operator = await startOperator(directory, ready);
   const pid = operator.pid ?? 0;
   await untilQuiet(servers, credentials);
-  const issuedMB = residentMB(pid);
+  const issuedMiB = memoryOf(pid).residentMiB;
   // An operator runs for weeks: what its compiler does in the first minute is not the cost of a refresh.
   const warmUp = await operatorWindow(servers, pid, WARM_UP_SECONDS * 1000);
   await scriptWindow(script, durationMs * 1000);
@@ -229,7 +212,7 @@ async function measure(directory: string): Promise<number> {
     `\nratio: ${(mine / perRefresh(sum(windows.paced))).toFixed(2)} at the same rate, ${(mine / perRefresh(sum(windows.flatOut))).toFixed(2)} against the script flat out`,
   );
   console.log(
-    `operator: RSS ${issuedMB.toFixed(0)} MB after the first issues, ${residentMB(pid).toFixed(0)} MB at the end; CPU when nothing is due ${((idleCPUMs / idleWallMs) * 1000).toFixed(1)} ms a second`,
+    `operator: RSS ${issuedMiB.toFixed(0)} MiB after the first issues, ${memoryOf(pid).residentMiB.toFixed(0)} MiB at the end; CPU when nothing is due ${((idleCPUMs / idleWallMs) * 1000).toFixed(1)} ms a second`,
   );
   const after = await ask<Counts>(servers, { ask: 'counts' });
   const issued = (after.issued[OPERATOR_NAMESPACE] ?? 0) - (before.issued[OPERATOR_NAMESPACE] ?? 0);
@@ -247,7 +230,7 @@ async function stop(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-if (!existsSync('/proc/self/stat')) throw new Error('the benchmark reads CPU times from /proc: run it on Linux');
+needProc();
 const directory = await mkdtemp(join(tmpdir(), 'workload-credentials-bench-'));
 endWithUs();
 try {

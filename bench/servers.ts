@@ -7,6 +7,7 @@ import { startSandbox } from '../sandbox/sandbox.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { AUDIENCE, OPERATOR_NAMESPACE, ROLE_ARN, SCRIPT_NAMESPACE, SERVICE_ACCOUNT } from './constants.ts';
 import type { Counts, RefreshTarget, ServersCommand, ServersReady } from './messages.ts';
+import { kindOfRequest } from './request-kinds.ts';
 
 const CRD = new URL('../crds/workloadcredentials.io_workloadcredentials.yaml', import.meta.url);
 const CALLER_NAMESPACE = 'callers';
@@ -91,16 +92,6 @@ async function requestRefresh(overMs: number): Promise<void> {
     const metadata = { name, namespace: OPERATOR_NAMESPACE, annotations };
     await sandbox.apply({ apiVersion: 'workloadcredentials.io/v1alpha1', kind: 'WorkloadCredential', metadata });
   }
-}
-
-/** `METHOD resource[/subresource]`, with the status of an answer that was no success. */
-function kindOfRequest(method: string, target: string, status: number): string {
-  const url = new URL(target, 'https://sandbox.invalid');
-  const parts = url.pathname.split('/').slice(url.pathname.startsWith('/api/') ? 3 : 4);
-  const [resource, , subresource] = parts[0] === 'namespaces' && parts.length > 2 ? parts.slice(2) : parts;
-  const verb = url.searchParams.has('watch') ? 'WATCH' : method;
-  const ending = status >= 200 && status < 300 ? '' : ` ${status}`;
-  return `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}${ending}`;
 }
 
 function counts({ aws, apiServer }: Sandbox): Counts {
