@@ -38,6 +38,12 @@ export class Reach {
     return this.#isLost && !wasLost;
   }
 
+  /** How long it is until one that is forbidden counts as lost: to look then is to know soonest. Infinity where that is no matter. */
+  leftMs(monotonicMs: number): number {
+    const leftMs = (this.#forbiddenSinceMs ?? Number.NEGATIVE_INFINITY) + OUT_OF_REACH_AFTER_MS - monotonicMs;
+    return leftMs > 0 ? leftMs : Number.POSITIVE_INFINITY;
+  }
+
   /** A list has come. @returns whether it was lost before. */
   noteAnswer(): boolean {
     const wasLost = this.#isLost;

@@ -331,12 +331,13 @@ export class Reflector<T> {
     const expired = isExpired(failure);
     this.#count(expired ? 'expired' : 'error');
     const first = this.#failures === 0;
-    const delayMs = Math.max(this.#nextDelayMs(), serverWishMs(failure));
+    const usualMs = Math.max(this.#nextDelayMs(), serverWishMs(failure));
     const forbidden = this.#reach.concerns(failure);
     if (expired || forbidden || isBrokenOff(failure) || this.#failures % FAILURES_UNTIL_RELIST === 0) {
       this.#mustList = true;
     }
-    if (forbidden && this.#isLostBy(failure)) return delayMs;
+    if (forbidden && this.#isLostBy(failure)) return usualMs;
+    const delayMs = Math.min(usualMs, this.#reach.leftMs(this.#options.clock.monotonicMs()));
     if (expired && first) {
       log.info('a watch is too old to go on; the list is made again', { resource, namespace });
       return 0;

@@ -502,7 +502,7 @@ describe('Informer', () => {
     const forbidden = new Set(['gone']);
     const { informer, untilLater, log, told, asked } = await startTwo(forbidden);
     const tookMs = await untilLater(() => informer.hasSynced(), 'to be synced without it');
-    assert.ok(tookMs >= 10_000, `${tookMs} ms`);
+    assert.ok(tookMs >= 10_000 && tookMs < 12_000, `${tookMs} ms: no sooner, and not later for the back-off`);
     await informer.synced;
     assert.deepEqual(
       [informer.outOfReach, informer.reaches('gone'), informer.reaches('here')],
