@@ -187,6 +187,8 @@ describe('pages for who runs it', () => {
       for (const { metadata } of await replicas())
         assert.ok(logs?.stdout.includes(`[pod/${metadata.name}/operator] {`));
     }
+    const [unclear] = await reader.run({ page, section: 'The answer is never clear' });
+    assert.equal(unclear?.stdout, '', 'here it is clear');
     const [wide] = await reader.run({ page, section: 'ClockSkew' });
     assert.equal(wide?.stdout.split('\n').filter((line) => line.split(/ +/).includes(NODE_NAME)).length, 2);
   });
