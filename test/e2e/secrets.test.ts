@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { startSeaweedFS } from '../beds/seaweedfs.ts';
 import type { SeaweedFSBed } from '../beds/seaweedfs.ts';
 import type { STSProxy } from '../beds/intercepting-proxy.ts';
@@ -15,11 +16,12 @@ import type { LogLine } from '../beds/operator.ts';
 import { describeCall } from '../support/audit.ts';
 import type { AuditEvent } from '../support/audit.ts';
 import type { SecretSeen } from '../support/cluster-client.ts';
-import { manifest, startCluster } from '../support/installation.ts';
+import { manifest, startCluster, SYSTEM_NAMESPACE } from '../support/installation.ts';
 import type { Installation } from '../support/installation.ts';
 import { scopeFor } from '../support/scope.ts';
 
 const AUDIENCE = 'sts.seaweedfs.test';
+const CHART = fileURLToPath(new URL('../../helm', import.meta.url));
 const SOON = { timeoutMs: 20_000, everyMs: 100 };
 
 interface Key {
@@ -514,6 +516,24 @@ describe('afterwards', () => {
     const wanted = [foreign, labelled, handedOver, full, older, refused];
     assert.deepEqual(namespaces, new Set(wanted.map(({ namespace }) => namespace)));
   });
+
+  const named = { skip: scope === 'clusterWide' ? 'the chart names no namespaces' : false };
+  test(
+    'Helm upgrades only when the namespace that is gone is out of the list, as the runbook says',
+    named,
+    async () => {
+      const upgrade = ['upgrade', 'wc', CHART, '--namespace', SYSTEM_NAMESPACE, '--reset-then-reuse-values'];
+      const served = scope === 'clusterWide' ? [] : scope;
+      const kept = served.filter((namespace) => namespace !== endingNamespace.namespace);
+      await bed.changeBy(async () => {
+        const refused = await bed.kubernetes.helm(upgrade);
+        assert.notEqual(refused.code, 0);
+        assert.match(refused.stderr, new RegExp(`namespaces "${endingNamespace.namespace}" not found`));
+        const taken = await bed.kubernetes.helm([...upgrade, '--set-json', `namespaces=${JSON.stringify(kept)}`]);
+        assert.equal(taken.code, 0, taken.stderr);
+      });
+    },
+  );
 
   test('each exchange had a token of its own, and nothing secret was emitted', async (context) => {
     const totals = bed.exchangeTotals();
