@@ -30,6 +30,8 @@ const { values } = parseArgs({
 });
 
 const SCRAPES = 5;
+/** Of what operators have printed, when a measurement fails. */
+const LAST_CHARACTERS = 2_000;
 /** Asleep: a tick or two of CPU in a second. */
 const QUIET_CPU_MS = 30;
 /** Bounds of waits, several times what they take on an idle machine; the second is for each credential at first issue. */
@@ -73,7 +75,7 @@ async function untilQuiet(pid: number, asked: () => Asked): Promise<void> {
 async function end(operator: OperatorProcess): Promise<void> {
   operator.signal('SIGTERM');
   const { code } = await operator.exited;
-  if (code !== 0) throw new Error(`the operator ended with ${code}:\n${operator.output().slice(-2_000)}`);
+  if (code !== 0) throw new Error(`the operator ended with ${code}:\n${operator.output().slice(-LAST_CHARACTERS)}`);
 }
 
 async function untilWorking(operator: OperatorProcess): Promise<number> {
@@ -160,6 +162,9 @@ async function measure(count: number, directory: string): Promise<FleetFigures> 
       pages: { each, without },
       peakMiB: Math.max(first.peakMiB, leaderPeak, standbyPeak),
     };
+  } catch (error) {
+    const last = running.map((operator) => operator.output().slice(-LAST_CHARACTERS)).join('\n---\n');
+    throw new Error(`${error instanceof Error ? error.message : String(error)}; the operators said last:\n${last}`);
   } finally {
     await Promise.all(running.splice(0).map((operator) => operator.kill()));
     await bed.stop();
