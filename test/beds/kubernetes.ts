@@ -60,6 +60,8 @@ export interface KubernetesBed {
   readonly caPEM: string;
   /** The issuer of its ServiceAccount tokens when it was started; the same as `server` unless the test has its own. */
   readonly issuer: string;
+  /** `http://127.0.0.1:PORT` of its etcd, for who looks into it. */
+  readonly etcd: string;
   /** The administrator's kubeconfig: a client certificate in system:masters. */
   readonly admin: { readonly text: string; readonly file: string };
   /** For a kubectl that runs beside the test, as a watch does. */
@@ -404,6 +406,7 @@ function bedOf(layout: Layout, binaries: Binaries, servers: Servers, options: Ku
     server: layout.server,
     caPEM,
     issuer: options.issuers?.[0] ?? layout.server,
+    etcd: `http://127.0.0.1:${layout.etcdPort}`,
     admin: { text: readFileSync(admin, 'utf8'), file: admin },
     kubectlFile: binaries.path('kubectl'),
     directory: layout.file('test'),

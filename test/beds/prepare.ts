@@ -4,12 +4,14 @@
 import { formerRelease } from '../../tools/release-fixture.ts';
 import { monitoringCRDs } from '../support/monitoring-crds.ts';
 import { END_TO_END_BINARIES, MissingToolError, ensureBinaries } from './binaries.ts';
+import { ensureJQ } from './jq.ts';
 import { ensureReleaseProgram } from './release-program.ts';
 
 try {
   await ensureBinaries(END_TO_END_BINARIES);
   await ensureReleaseProgram(formerRelease());
   await monitoringCRDs();
+  await ensureJQ();
 } catch (error) {
   const told = error instanceof MissingToolError ? error.message : String(error instanceof Error ? error.stack : error);
   process.stderr.write(`The end-to-end tests cannot run. ${told}\n`);

@@ -6,13 +6,15 @@
 // docs/many-clusters.md, docs/sizing.md, docs/uninstalling.md, docs/providers/aws.md, docs/providers/alibaba-cloud.md,
 // docs/providers/volcengine.md; docs/self-managed-clusters.md is test/e2e/docs-issuer.test.ts.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { load, loadAll } from 'js-yaml';
 import type { TrustPolicy } from '../../sandbox/sts/trust-policy.ts';
+import { ensureBinaries } from '../beds/binaries.ts';
+import { ensureJQ } from '../beds/jq.ts';
 import { waitFor } from '../beds/wait.ts';
 import type { AuditEvent } from '../support/audit.ts';
 import { ClusterClient } from '../support/cluster-client.ts';
@@ -87,7 +89,10 @@ before(async () => {
     // The pages force refreshes in a row; nobody waits a minute here.
     furtherArguments: [...clouds.operatorArguments, '--min-refresh-interval-seconds=1'],
   });
-  reader = await DocumentReader.at(join(scratch, 'reader'), THIS_FILE, { KUBECONFIG: kubernetes.admin.file });
+  const jq = await ensureJQ();
+  const etcdctl = (await ensureBinaries(['etcdctl'])).path('etcdctl');
+  const env = { KUBECONFIG: kubernetes.admin.file, ETCDCTL_ENDPOINTS: kubernetes.etcd, ...jq.env };
+  reader = await DocumentReader.at(join(scratch, 'reader'), THIS_FILE, env, [jq.directory, dirname(etcdctl)]);
   reader.done.add(blockID('docs/audit-evidence.md', keyBlock()));
 });
 
@@ -587,6 +592,28 @@ describe('audit evidence', () => {
     assert.equal(mint?.user.username, OPERATOR);
   });
 
+  test("the page's jq lists the exchanges, each with the id of its token", async () => {
+    copyFileSync(join(bed.kubernetes.directory, '..', 'audit.log'), join(reader.directory, 'audit.log'));
+    const where = { page, section: "The API server's audit policy" };
+    const [listed] = await reader.run(where);
+    const lines = (listed?.stdout ?? '').trim().split('\n');
+    const ours = new Set(
+      node.operators
+        .flatMap(({ lines: all }) => all)
+        .flatMap(({ fields }) =>
+          fields?.['message'] === 'credential issued' ? [`JTI=${String(fields['tokenID'])}`] : [],
+        ),
+    );
+    assert.ok(ours.size > 0);
+    for (const line of lines) assert.match(line, /^\d{4}-\d\d-\d\dT\S+Z\tshop\t\S+\tJTI=\S+$/);
+    const ids = new Set(lines.map((line) => line.split('\t')[3] ?? ''));
+    assert.deepEqual(
+      [...ours].filter((id) => !ids.has(id)),
+      [],
+      'every exchange is there',
+    );
+  });
+
   test('the audit log has who asked for which role, and no token and no key', async () => {
     await pairOf('orders-cloud');
     const events = (await bed.kubernetes.audit()) as (AuditEvent & { level: string; requestObject?: object })[];
@@ -618,6 +645,8 @@ describe('audit evidence', () => {
 
   test('etcd has the access key id in the clear and no secret key, and all Secrets can be written anew', async () => {
     await reader.run({ page, section: 'Encryption at rest', begins: 'kubectl' });
+    const [looked] = await reader.run({ page, section: 'Encryption at rest', begins: 'etcdctl' });
+    assert.equal(looked?.stdout, 'k8s:enc:secretbox:v1:key1');
     const files = readdirSync(join(bed.kubernetes.directory, '..', 'etcd'), { recursive: true, encoding: 'utf8' });
     const stored = files
       .filter((name) => /\.(wal|snap)$|\/db$/.test(name))

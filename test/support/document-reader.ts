@@ -72,15 +72,21 @@ export class DocumentReader {
 
   /**
    * @param at a directory that does not exist yet. @param testFile the file of marks: only what names it is run.
-   * @param env further variables, KUBECONFIG for one.
+   * @param env further variables, KUBECONFIG for one. @param programs directories of what pages use beside kubectl and helm.
    */
-  static async at(at: string, testFile: string, env: Readonly<Record<string, string>>): Promise<DocumentReader> {
+  static async at(
+    at: string,
+    testFile: string,
+    env: Readonly<Record<string, string>>,
+    programs: readonly string[] = [],
+  ): Promise<DocumentReader> {
     const binaries = await ensureBinaries(['kubectl', 'helm']);
     const directory = join(at, 'checkout');
     mkdirSync(directory, { recursive: true });
     for (const name of CHECKOUT) cpSync(join(ROOT, name), join(directory, name), { recursive: true });
-    const tools = [dirname(binaries.path('kubectl')), dirname(binaries.path('helm')), '/usr/bin', '/bin'];
-    return new DocumentReader(directory, testFile, { HOME: at, PATH: tools.join(':'), ...env });
+    const own = [dirname(binaries.path('kubectl')), dirname(binaries.path('helm'))];
+    const path = [...own, '/usr/bin', '/bin', ...programs].join(':');
+    return new DocumentReader(directory, testFile, { HOME: at, PATH: path, ...env });
   }
 
   /** The blocks of a passage. @throws Error when there is none. */

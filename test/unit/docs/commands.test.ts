@@ -29,8 +29,6 @@ const LACKING = [
   'Docker and a registry',
   'Docker and kind',
   'a bucket that the clouds can read',
-  'the machines of a control plane',
-  'etcdctl on a machine of the control plane',
   'Velero',
   'the former operator',
   'an Argo CD installation',
