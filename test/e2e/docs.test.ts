@@ -27,7 +27,7 @@ import { startReaderClouds } from '../support/reader-clouds.ts';
 import type { ReaderClouds } from '../support/reader-clouds.ts';
 import { pairIn } from '../support/secret-reader.ts';
 import { commandLines } from '../unit/docs/commands.ts';
-import { codeBlocks, isRunBy, pages, shellBlocks, textOf } from '../unit/docs/markdown.ts';
+import { codeBlocks, codeSpans, isRunBy, pages, shellBlocks, textOf } from '../unit/docs/markdown.ts';
 
 const THIS_FILE = 'test/e2e/docs.test.ts';
 const OPERATOR_NAMESPACE = 'workload-credentials';
@@ -265,6 +265,21 @@ describe('the trust policies of the quickstart', () => {
     });
   }
 
+  test('Alibaba Cloud: the last hop of a chain moves, too', async () => {
+    const hop = 'acs:ram::6543210987654321:role/orders-reader';
+    const statement = { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { RAM: [ALIBABA_CLOUD_ROLE] } };
+    const trustPolicy: TrustPolicy = { Version: '1', Statement: [statement] };
+    for (const arn of [hop, `${hop}-2`]) clouds.alibabaCloud.addRole({ arn, trustPolicy });
+    const sample = join(reader.directory, 'deploy/samples/alibaba-cloud-cross-account.yaml');
+    await bed.kubectl('apply', '-f', sample);
+    await bed.untilIssued({ namespace: 'shop', name: 'orders-reader' }, 60_000);
+    const begins = 'kubectl patch wcred NAME -n NAMESPACE --type=json';
+    const where = { page: 'docs/leak-response.md', section: 'On Alibaba Cloud and Volcengine', begins };
+    await reader.run({ ...where, words: { NAME: 'orders-reader', NAMESPACE: 'shop', ROLE: `${hop}-2` } });
+    assert.equal(clouds.alibabaCloud.issued.at(-1)?.roleARN, `${hop}-2`);
+    await bed.kubectl('delete', 'wcred,deployment', 'orders-reader', '-n', 'shop');
+  });
+
   test('AWS again, for the pages that follow', async () => {
     await bed.kubectl('delete', 'wcred,deployment', 'orders', '-n', 'shop');
     await bed.kubectl('apply', '-f', join(reader.directory, 'deploy/samples/aws.yaml'));
@@ -304,15 +319,47 @@ describe('pages for who runs it', () => {
     await reader.run({ page: 'docs/runbook.md', section: 'OperatorDown' });
     const [lease] = await reader.run({ page: 'docs/runbook.md', section: 'NoLeader' });
     assert.match(lease?.stdout ?? '', /holderIdentity: \S+/);
-    const [fences] = await reader.run({ page: 'docs/runbook.md', section: 'FencesMissing' });
-    assert.match(fences?.stdout ?? '', /wc-tokens\.workload-credentials[\s\S]*^wc$/m);
     const before = await keyIDOf(orders);
     await reader.run({ page: 'docs/runbook.md', section: 'Force a refresh', words: ORDERS_WORDS });
     await untilAnotherKey(orders, before);
-    await reader.run({ page: 'docs/runbook.md', section: 'Pause one credential', words: ORDERS_WORDS });
+  });
+
+  test('the runbook: a pause, who is paused, and the end of it', async () => {
+    const where = { page: 'docs/runbook.md', section: 'Pause one credential', words: ORDERS_WORDS };
+    const patch = (suspend: boolean): string =>
+      `kubectl patch wcred NAME -n NAMESPACE --type=merge -p '{"spec":{"suspend":${suspend}`;
+    await reader.run({ ...where, begins: patch(true) });
     await bed.untilReason(orders, ['Ready', 'Suspended']);
-    await bed.kubectl('patch', 'wcred', 'orders', '-n', 'shop', '--type=merge', '-p', '{"spec":{"suspend":false}}');
+    const [paused] = await reader.run({ page: 'docs/runbook.md', section: 'SuspendedNearExpiry' });
+    assert.match(paused?.stdout ?? '', /^shop +orders +true +\S+Z$/m);
+    await reader.run({ ...where, begins: patch(false) });
     await bed.untilIssued(orders);
+  });
+
+  test('the runbook: a fence that somebody has softened by kubectl is taken back', async () => {
+    const where = { page: 'docs/runbook.md', section: 'FencesMissing' };
+    const [fences] = await reader.run({ ...where, begins: 'kubectl get validatingadmissionpolicies' });
+    assert.match(fences?.stdout ?? '', /wc-tokens\.workload-credentials[\s\S]*^wc$/m);
+    const upgrade = 'helm upgrade wc ./helm --namespace workload-credentials --reset-then-reuse-values';
+    await reader.run({ ...where, begins: `${upgrade}\n` });
+    const [name = ''] = /wc-tokens\.workload-credentials/.exec(fences?.stdout ?? '') ?? [];
+    const of = async (kind: string, path: string): Promise<string> =>
+      await bed.kubectl('get', kind, name, '-o', `jsonpath={.spec.${path}}`);
+    const soften = async (kind: string, spec: object): Promise<string> =>
+      await bed.kubectl('patch', kind, name, '--type=merge', '-p', JSON.stringify({ spec }));
+    await soften('validatingadmissionpolicy', { failurePolicy: 'Ignore' });
+    const refused = await reader.type(upgrade);
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stderr, /conflict/);
+    await reader.run({ ...where, begins: `${upgrade} --force-conflicts` });
+    assert.equal(await of('validatingadmissionpolicy', 'failurePolicy'), 'Fail');
+    await soften('validatingadmissionpolicybinding', { validationActions: ['Warn'] });
+    const merged = await reader.type(`${upgrade} --force-conflicts`);
+    assert.match(merged.stderr, /must not contain both Deny and Warn/);
+    await reader.run({ ...where, begins: 'kubectl delete', words: { NAME: name } });
+    await reader.run({ ...where, begins: `${upgrade}\n` });
+    assert.deepEqual(JSON.parse(await of('validatingadmissionpolicybinding', 'validationActions')), ['Deny', 'Audit']);
+    await node.settled();
   });
 
   test('a proxy with a password: in a Secret, and in no argument', async () => {
@@ -379,6 +426,9 @@ describe('pages for who runs it', () => {
       },
       SOON,
     );
+    const where = { page: 'docs/troubleshooting.md', section: 'SecretWriteDenied', words: { NAMESPACE: 'shop' } };
+    const [described] = await reader.run(where);
+    assert.match(described?.stdout ?? '', /^count\/workloadcredentials\.workloadcredentials\.io +1 /m);
   });
 });
 
@@ -453,6 +503,23 @@ describe('migrating', () => {
     ];
   }
 
+  /** Switches the Deployment, and then types the way back: the former revision has the old image. */
+  async function rollBack(): Promise<void> {
+    const deployment = ['deployment/with-keys', '-n', 'shop'];
+    const look = async (path: string): Promise<string> =>
+      await bed.kubectl('get', ...deployment, '-o', `jsonpath=${path}`);
+    const observed = async (): Promise<boolean> => {
+      const [wanted, seen] = (await look('{.metadata.generation} {.status.observedGeneration}')).split(' ');
+      return wanted === seen;
+    };
+    await waitFor('the first revision', observed, SOON);
+    await bed.kubectl('set', 'image', ...deployment, 'app=registry.example.com/app:2');
+    await waitFor('the second revision', observed, SOON);
+    const words = { NAME: 'with-keys', NAMESPACE: 'shop' };
+    await reader.run({ page: 'docs/migrating.md', section: '4. Switch one Deployment', words });
+    assert.equal(await look('{.spec.template.spec.containers[0].image}'), 'registry.example.com/app:1');
+  }
+
   test('finds static keys in Secrets, and who uses them, in whatever state', async () => {
     await bed.apply(...withKeys());
     const where = { page: 'docs/migrating.md', section: '1. Where are they?' };
@@ -471,6 +538,7 @@ describe('migrating', () => {
       words,
     });
     assert.deepEqual(accounts?.stdout.trim().split('\n').toSorted(), ['CronJob/with-keys', 'Deployment/with-keys']);
+    await rollBack();
     await bed.kubectl('delete', 'secret', 'old-keys', '-n', 'shop');
     await bed.kubectl('delete', 'cronjob,deployment', 'with-keys', '-n', 'shop');
     await bed.kubectl('delete', 'pod', 'with-keys', '-n', 'shop', '--grace-period=0', '--force');
@@ -536,6 +604,9 @@ describe('leak response', () => {
       assert.ok(Date.parse(issued) >= denied, row);
       assert.equal(asked, done, row);
     }
+    const may = { page, section: '5. Afterwards', words: { NAMESPACE: 'shop', USER: OPERATOR } };
+    const [answer] = await reader.run(may);
+    assert.equal(answer?.stdout.trim(), 'yes');
   });
 
   test('lists every role after a copy of etcd is lost', async () => {
@@ -601,11 +672,11 @@ describe('audit evidence', () => {
       node.operators
         .flatMap(({ lines: all }) => all)
         .flatMap(({ fields }) =>
-          fields?.['message'] === 'credential issued' ? [`JTI=${String(fields['tokenID'])}`] : [],
+          fields?.['message'] === 'credential issued' ? [String(fields['tokenID'])] : [],
         ),
     );
     assert.ok(ours.size > 0);
-    for (const line of lines) assert.match(line, /^\d{4}-\d\d-\d\dT\S+Z\tshop\t\S+\tJTI=\S+$/);
+    for (const line of lines) assert.match(line, /^\d{4}-\d\d-\d\dT\S+Z\tshop\t\S+\t(?!JTI=)\S+$/);
     const ids = new Set(lines.map((line) => line.split('\t')[3] ?? ''));
     assert.deepEqual(
       [...ours].filter((id) => !ids.has(id)),
@@ -702,12 +773,15 @@ describe('recovery and the way out', () => {
     await assertS3Takes('orders-cloud', 'orders');
     await reader.run({ page, section: 'For good', begins: 'helm uninstall', words });
     assert.equal(await node.settled(), undefined);
+    await reader.run({ page, section: 'For good', begins: 'kubectl delete lease', words });
+    const namespaces = await bed.kubectl('get', 'namespaces', '-o', 'name');
+    assert.ok(!namespaces.split('\n').includes(`namespace/${OPERATOR_NAMESPACE}`));
   });
 
   test('coming back under another name takes the CRD that was kept, and the Secret that was retained', async () => {
     const words = { RELEASE: 'again', RELEASE_NAMESPACE: OPERATOR_NAMESPACE };
     await reader.run({ page: 'docs/uninstalling.md', section: 'Coming back', words });
-    const values = ['--namespace', OPERATOR_NAMESPACE, '--set', 'namespaces={shop}'];
+    const values = ['--namespace', OPERATOR_NAMESPACE, '--create-namespace', '--set', 'namespaces={shop}'];
     const { code, stderr } = await bed.kubernetes.helm(['install', 'again', join(reader.directory, 'helm'), ...values]);
     assert.equal(code, 0, stderr);
     await node.settled();
@@ -740,7 +814,7 @@ describe('all of it', () => {
     );
   });
 
-  test("kubectl's and helm's flags in the blocks that were not run exist", async () => {
+  test("kubectl's and helm's flags in the blocks that were not run, and within sentences, exist", async () => {
     const help = new Map<string, string>();
     const helpOf = async (program: 'kubectl' | 'helm', command: string): Promise<string> => {
       const key = `${program} ${command}`;
@@ -753,18 +827,21 @@ describe('all of it', () => {
       return told;
     };
     const unknown: string[] = [];
-    for (const { page, block } of shellBlocks().filter(({ block: { mark } }) => mark?.kind !== 'run')) {
-      for (const line of commandLines(block.text)) {
-        const [, program, command = '', next] = /^(kubectl|helm)(?: -n \S+)? ([a-z]+)(?: ([a-z]+)\b)?/.exec(line) ?? [];
-        if (program === undefined) continue;
-        const whose = program as 'kubectl' | 'helm';
-        // What follows is a command of its own (rollout status) or a name, whose help is the same again.
-        const told = `${await helpOf(whose, command)}${next === undefined ? '' : await helpOf(whose, `${command} ${next}`)}`;
-        const flags = [...(line.split(' | ')[0] ?? '').matchAll(/ (--[a-z-]+)/g)].map(([, flag = '']) => flag);
-        unknown.push(
-          ...flags.filter((flag) => !told.includes(flag)).map((flag) => `${blockID(page.path, block)}: ${flag}`),
-        );
-      }
+    const notRun = shellBlocks().filter(({ block: { mark } }) => mark?.kind !== 'run');
+    const lines = [
+      ...notRun.flatMap(({ page, block }) =>
+        commandLines(block.text).map((line) => ({ at: blockID(page.path, block), line })),
+      ),
+      ...pages().flatMap((page) => codeSpans(page).map((line) => ({ at: page.path, line }))),
+    ];
+    for (const { at, line } of lines) {
+      const [, program, command = '', next] = /^(kubectl|helm)(?: -n \S+)? ([a-z]+)(?: ([a-z]+)\b)?/.exec(line) ?? [];
+      if (program === undefined) continue;
+      const whose = program as 'kubectl' | 'helm';
+      // What follows is a command of its own (rollout status) or a name, whose help is the same again.
+      const told = `${await helpOf(whose, command)}${next === undefined ? '' : await helpOf(whose, `${command} ${next}`)}`;
+      const flags = [...(line.split(' | ')[0] ?? '').matchAll(/ (--[a-z-]+)/g)].map(([, flag = '']) => flag);
+      unknown.push(...flags.filter((flag) => !told.includes(flag)).map((flag) => `${at}: ${flag}`));
     }
     assert.deepEqual(unknown, []);
   });

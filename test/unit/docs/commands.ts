@@ -107,6 +107,33 @@ function unknownFlags(line: string): string[] {
     .map((name) => `flag --${name}`);
 }
 
+const QUOTES = /['"]/g;
+/** Whose command lines are for blocks, perhaps with a variable in front. */
+const TYPED = /^(?:[A-Z_]+=\S+ )*((?:kubectl|helm|aws|npm) .+)$/;
+/** A program with its verb, an object of the verb's kind, and flags that have no value: it speaks of a command. */
+const MENTION = /^\S+(?: [a-z]+(?:-[a-z]+)*){1,2}(?: --?[a-z-]+)*$/;
+
+/** The command lines of kubectl, helm, aws and npm that a code span has; those that only mention a command are none. */
+export function typedLines(span: string): string[] {
+  return span
+    .split(' && ')
+    .map((part) => TYPED.exec(part)?.[1])
+    .filter((line) => line !== undefined)
+    .filter((line) => line.startsWith('npm ') || !MENTION.test(line));
+}
+
+/** Whether all words of a command are in the other one, in their order; words in capitals stand for any. */
+export function isPartOf(command: string, other: string): boolean {
+  const words = command.replaceAll(QUOTES, '').split(' ');
+  let next = 0;
+  for (const word of other.replaceAll(QUOTES, '').split(/\s+/)) {
+    const wanted = words[next];
+    if (wanted === word || (wanted !== undefined && /^[A-Z_]+$/.test(wanted))) next++;
+    else if (next === 0) return false;
+  }
+  return next === words.length;
+}
+
 /** Hosts and files, which may begin like a value: `sts.amazonaws.com`, `proxy.ts`. */
 const OTHER_NAME = /\.(?:com|cn|eu|ts)$/;
 const reasons = { ...ERRORS, ...STATE_REASONS, ...EVENT_REASONS };
