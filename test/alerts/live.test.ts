@@ -203,9 +203,10 @@ describe('alerts in a real Prometheus', { skip, timeout: 240_000 }, () => {
     sandbox.aws.addRole({ arn: ROLE });
     await sandbox.writeKubeconfig(join(directory, 'kubeconfig'));
     addresses.push(...(await freePorts(2)).map((port) => `127.0.0.1:${port}`));
-    for (const name of NAMES) await applyCredential(name);
     await (await startReplica(0)).waitForLog(WORKS);
     await startReplica(1);
+    // As late as can be: the hand-over is to be over before they are due, however slow this machine is.
+    for (const name of NAMES) await applyCredential(name);
     prometheus = await startPrometheus({
       tools: tools(),
       targets: addresses.map((address, index) => ({ address, labels: targetLabels(index) })),
