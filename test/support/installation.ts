@@ -233,7 +233,7 @@ export class Installation {
       command.push('--set-json', `${path}=${JSON.stringify(value)}`);
     }
     await this.#rights.end();
-    const installed = await this.kubernetes.helm([...command, ...values, '--wait=hookOnly']);
+    const installed = await this.kubernetes.helm([...command, ...values]);
     assert.equal(installed.code, 0, installed.stderr);
     await this.#adopt(options);
   }
