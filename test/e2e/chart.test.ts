@@ -323,7 +323,7 @@ describe('the API server takes, strictly validated,', { timeout: 120_000 }, () =
     context.diagnostic(
       `${rows.length} renderings, ${objects.length} different objects, ${pods.length} pods in ${ms} ms`,
     );
-    assert.ok(ms < 60_000, `${ms} ms`);
+    assert.ok(ms < 180_000, `${ms} ms`);
   });
 });
 
