@@ -525,6 +525,10 @@ describe('afterwards', () => {
       const upgrade = ['upgrade', 'wc', CHART, '--namespace', SYSTEM_NAMESPACE, '--reset-then-reuse-values'];
       const served = scope === 'clusterWide' ? [] : scope;
       const kept = served.filter((namespace) => namespace !== endingNamespace.namespace);
+      for (const operator of bed.operators) {
+        operator.signal('SIGTERM');
+        await operator.exited;
+      }
       await bed.changeBy(async () => {
         const refused = await bed.kubernetes.helm(upgrade);
         assert.notEqual(refused.code, 0);
@@ -532,6 +536,7 @@ describe('afterwards', () => {
         const taken = await bed.kubernetes.helm([...upgrade, '--set-json', `namespaces=${JSON.stringify(kept)}`]);
         assert.equal(taken.code, 0, taken.stderr);
       });
+      await bed.start();
     },
   );
 
