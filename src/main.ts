@@ -1,5 +1,6 @@
 // Promises: the first file that runs: on a Node that is too old it ends with one sentence and the status of a wrong command
-// line, before an import can fail with a stack trace; else it starts the program. May not import anything statically.
+// line, before an import can fail with a stack trace; else it starts the program. Listens for signals before that is read.
+// May not import anything statically.
 
 /** As package.json's engines; a test compares them. */
 const LEAST = { major: 22, minor: 20 };
@@ -13,5 +14,10 @@ if (major < LEAST.major || (major === LEAST.major && minor < LEAST.minor)) {
   );
   process.exit(USAGE);
 }
+// The first process of a container does not get a signal that it has no handler for: a pod that is deleted while the program
+// is read would be waited for for 30 s. Nothing has begun, so there is nothing to finish; program.ts takes the handlers over.
+const endAtOnce = (): void => process.exit(0);
+process.on('SIGTERM', endAtOnce);
+process.on('SIGINT', endAtOnce);
 const { main } = await import('./program.ts');
 await main(process.argv.slice(2));

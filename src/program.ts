@@ -153,8 +153,11 @@ function stopOnSignals(): AbortSignal {
     stop.abort(new Error(name));
     setTimeout(() => fail('it did not stop in time and was ended.'), HARD_STOP_MS).unref();
   };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    // In the place of main.ts's, which ends at once.
+    process.removeAllListeners(signal);
+    process.on(signal, onSignal);
+  }
   return stop.signal;
 }
 

@@ -25,6 +25,10 @@ const LIMIT_MS = 20_000;
 const pretend = (version: string): string =>
   `--import=data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'${version}'}})`;
 
+/** A module for --import that sends SIGTERM as soon as anybody listens for it, and says whether that is before the program. */
+const SIGNALLED =
+  "--import=data:text/javascript,let seen=false;process.on('newListener',(name)=>{if(name!=='SIGTERM'||seen)return;seen=true;process.stderr.write(new Error().stack.includes('program.ts')?'late':'early');queueMicrotask(()=>process.kill(process.pid,'SIGTERM'))})";
+
 /** A module for --import that lets a signal make an error that nobody catches, with a made-up token in its message. */
 const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl and more of it';
 const failBy = (statement: string): string =>
@@ -200,6 +204,13 @@ describe('main', { timeout: 120_000, concurrency: 2 }, () => {
     assert.equal(code, 0);
     assert.match(stdout, /"message":"operator stopped"/);
     for (const line of stdout.trimEnd().split('\n')) JSON.parse(line);
+  });
+
+  test('listens for signals before it is read: the first process of a container gets no others', async () => {
+    const args = [`--kubeconfig=${kubeconfig}`, '--leader-elect=false', '--listen-address=127.0.0.1:0'];
+    const { code, stdout, stderr } = await start(args, { node: [SIGNALLED] }).end;
+    assert.deepEqual([code, stderr], [0, 'early']);
+    assert.ok(!stdout.includes('this replica works'), stdout);
   });
 
   test('on a Node that is too old it says which one it needs, with the status of a wrong command line', async () => {
