@@ -27,7 +27,7 @@ const pretend = (version: string): string =>
 
 /** A module for --import that sends SIGTERM as soon as anybody listens for it, and says whether that is before the program. */
 const SIGNALLED =
-  "--import=data:text/javascript,let seen=false;process.on('newListener',(name)=>{if(name!=='SIGTERM'||seen)return;seen=true;process.stderr.write(new Error().stack.includes('program.ts')?'late':'early');queueMicrotask(()=>process.kill(process.pid,'SIGTERM'))})";
+  "--import=data:text/javascript,let seen=false;process.on('newListener',(name)=>{if(name!=='SIGTERM'||seen)return;seen=true;process.stderr.write(new Error().stack.includes('pro'+'gram.ts')?'late':'early');queueMicrotask(()=>process.kill(process.pid,'SIGTERM'))})";
 
 /** A module for --import that lets a signal make an error that nobody catches, with a made-up token in its message. */
 const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl and more of it';
