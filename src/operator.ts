@@ -6,6 +6,7 @@ import type { PartialObjectMetadata } from './api/meta.ts';
 import type { WorkloadCredential } from './api/types.gen.ts';
 import { Exchanger } from './controller/exchanger.ts';
 import { FenceProbe } from './controller/fence-probe.ts';
+import { afterLoss, NotLeadingError } from './controller/not-leading.ts';
 import {
   CredentialIndex,
   credentialHandler,
@@ -25,7 +26,7 @@ import { kubeClient } from './kube/client.ts';
 import { type ApiServer, connectApiServer, type ServerIdentity } from './kube/connection.ts';
 import { Informer, type InformerResource, type WireObject } from './kube/informer.ts';
 import { leaseClient } from './kube/lease-client.ts';
-import { allReach, countOutOfReach } from './kube/reach.ts';
+import { allReach, anyReached, countOutOfReach, OUT_OF_REACH_LOOK_MS, reached } from './kube/reach.ts';
 import { Recorder } from './kube/recorder.ts';
 import { WriteMarks } from './kube/writes.ts';
 import type { Options } from './options.ts';
@@ -33,7 +34,7 @@ import { cloudProvider } from './providers/clouds.ts';
 import type { AnyCloud } from './providers/provider.ts';
 import { aborted, type Clock, deadline, sleep } from './runtime/clock.ts';
 import { ServerClock } from './runtime/clock-offset.ts';
-import { Controller, type ReconcileResult } from './runtime/controller.ts';
+import { Controller } from './runtime/controller.ts';
 import { Elector } from './runtime/elector.ts';
 import { EndpointLimiter } from './runtime/limiter.ts';
 import type { Log } from './runtime/log.ts';
@@ -69,11 +70,6 @@ const DRAIN_MS = 7_000;
 const FLUSH_MS = 1_000;
 /** On taking the Lease; longer means that the API server is not well, and the Lease is given up. */
 const RELIST_MS = 60_000;
-
-/** A replica that does not hold the Lease (any more) must not call STS or write. */
-class NotLeadingError extends Error {
-  override readonly name = 'NotLeadingError';
-}
 
 /** The informers, and which resources they follow. */
 type Informers = {
@@ -196,6 +192,7 @@ export class Operator {
   #startInformers(server: ApiServer, signal: AbortSignal): Informers {
     const { options, random, log } = this.#outside;
     const common = {
+      onReached: (namespace: string): void => this.#wake(namespace),
       server,
       namespaces: options.namespaces,
       clock: this.#clock,
@@ -242,6 +239,14 @@ export class Operator {
       void informer.run(signal);
     }
     return informers;
+  }
+
+  /** All that a namespace has, which was passed over until its caches were whole. */
+  #wake(namespace: string): void {
+    if (this.#reconciler === undefined || namespace === '') return;
+    for (const credential of this.#informers?.credentials.list() ?? []) {
+      if (credential.metadata.namespace === namespace) this.#queue.add(keyOf(credential));
+    }
   }
 
   #recorder(events: EventApi): Recorder {
@@ -330,6 +335,7 @@ export class Operator {
     } finally {
       limited.dispose();
     }
+    if (!anyReached(informers)) throw new Error('the API server forbids every namespace that is to be served');
     this.#metrics.leading(true);
     log.info('this replica works', { credentials: informers.credentials.size });
     const reconciler = this.#makeReconciler(client, recorder, informers);
@@ -338,7 +344,8 @@ export class Operator {
       queue: this.#queue,
       workers: options.workers,
       reconcile: async (key, signal) =>
-        allReach(informers, splitKey(key).namespace)
+        // One that is not there (any more) is for the reconciler, which forgets it; it makes no call for that.
+        allReach(informers, splitKey(key).namespace) || informers.credentials.get(key) === undefined
           ? await reconciler.reconcile(key, signal).catch(afterLoss)
           : { requeueAfterMs: OUT_OF_REACH_LOOK_MS },
       log,
@@ -346,11 +353,10 @@ export class Operator {
       random,
       metrics: this.#metrics.controller,
     });
-    for (const credential of informers.credentials.list()) {
-      this.#queue.add(keyOf(credential));
-    }
+    for (const credential of informers.credentials.list()) this.#queue.add(keyOf(credential));
     if (options.expectFences) {
-      const parts = { api: client, caches: informers, clock: this.#clock, log, metrics: this.#metrics };
+      const isReached = (namespace: string): boolean => allReach(informers, namespace);
+      const parts = { api: client, caches: informers, isReached, clock: this.#clock, log, metrics: this.#metrics };
       void new FenceProbe(parts).run(AbortSignal.any([lease, stop]));
     }
     const running = controller.run(lease);
@@ -419,28 +425,17 @@ export class Operator {
 
   async #metricsText(): Promise<string> {
     const leads = this.#isLeading();
+    const informers = this.#informers;
     return await this.#metrics.text({
       credentials: () =>
         leads
-          ? (this.#informers?.credentials.list() ?? []).map((credential) => sampleOf(credential, this.#clock.now()))
+          ? reached({ ...informers }, informers?.credentials.list()).map((each) => sampleOf(each, this.#clock.now()))
           : [],
       limiter: () => this.#limiter.demand(),
       workQueue: this.#queue,
       clockOffsetSeconds: () => this.#clock.offsetMs() / 1000,
-      namespacesOutOfReach: () => countOutOfReach({ ...this.#informers }),
+      namespacesOutOfReach: () => countOutOfReach({ ...informers }, informers?.credentials),
       processStats: this.#outside.processStats,
     });
   }
-}
-
-/** How long a key waits for the elector to notice what its reconcile has noticed first. */
-const LOSS_NOTICED_MS = 1_000;
-
-/** How soon a key is looked at again whose namespace is out of reach; what comes back wakes it sooner. */
-const OUT_OF_REACH_LOOK_MS = 60_000;
-
-/** That the Lease is lost is no mistake of a reconcile: the elector is about to end this run. */
-function afterLoss(error: unknown): ReconcileResult {
-  if (error instanceof NotLeadingError) return { requeueAfterMs: LOSS_NOTICED_MS };
-  throw error;
 }

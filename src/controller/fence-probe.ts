@@ -16,10 +16,19 @@ export type Fence = (typeof FENCES)[number];
 /** `unknown`: something else was in the way, such as another policy, a quota, or no answer at all. */
 export type FenceFinding = 'inForce' | 'missing' | 'unknown';
 
-/** The sentence of the chart's policy by which a fence is known; a test compares them with the chart. */
-export const FENCE_SENTENCES: Readonly<Record<Fence, string>> = {
-  tokens: 'The operator mints tokens that are bound to no object',
-  secrets: 'The operator creates Secrets of WorkloadCredentials only, with the label and the owner that say so',
+/**
+ * The sentences of the chart's policies by which a fence is known; a test compares them with the chart. In a namespace that is
+ * protected the second comes first, and is as good a sign.
+ */
+export const FENCE_SENTENCES: Readonly<Record<Fence, readonly string[]>> = {
+  tokens: [
+    'The operator mints tokens that are bound to no object',
+    "The operator mints no token in this namespace; it is kube-system, the operator's own, or one of the chart's fences.protectedNamespaces",
+  ],
+  secrets: [
+    'The operator creates Secrets of WorkloadCredentials only, with the label and the owner that say so',
+    "The operator writes no Secret in this namespace; it is kube-system, the operator's own, or one of the chart's fences.protectedNamespaces",
+  ],
 };
 
 /** Policies are in force some two seconds after they were applied; an installation is not to begin with an alarm. */
@@ -49,6 +58,8 @@ export interface FenceProbeOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly caches: ProbeCaches;
+  /** Where nothing can be followed nothing is tried either: RBAC would refuse, which says nothing of a fence. */
+  readonly isReached: (namespace: string) => boolean;
   readonly metrics: { fence(fence: Fence, finding: FenceFinding): void };
 }
 
@@ -61,15 +72,22 @@ function keyOf({ metadata, spec }: WorkloadCredential): string {
  * The ServiceAccounts to try with, the best first: those for which tokens were minted, so that nothing but a fence refuses;
  * those that other credentials name; any. Tenants decide who is among them, so one alone proves little.
  */
-export function probedServiceAccounts({ credentials, serviceAccounts }: ProbeCaches): ObjectKey[] {
-  const all = [...credentials.list()];
+export function probedServiceAccounts(
+  { credentials, serviceAccounts }: ProbeCaches,
+  isReached: (namespace: string) => boolean,
+): ObjectKey[] {
+  const isThere = ({ metadata: { namespace = '' } }: { readonly metadata: { readonly namespace?: string } }): boolean =>
+    isReached(namespace);
+  const all = [...credentials.list()].filter(isThere);
   const isServed = ({ status }: WorkloadCredential): boolean => status?.accessKeyID !== undefined;
   const served = new Set(all.filter(isServed).map(keyOf));
   const named = new Set(all.map(keyOf));
   const known = (key: string): boolean => serviceAccounts.get(key) !== undefined;
   const best = [...served].filter(known);
   const others = best.length > 0 ? [] : [...named].filter(known);
-  const any = [...serviceAccounts.list()].map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`);
+  const any = [...serviceAccounts.list()]
+    .filter(isThere)
+    .map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`);
   const keys = best.length > 0 ? best : others.length > 0 ? others : any;
   return keys.map((key) => {
     const [namespace = '', name = ''] = key.split('/');
@@ -82,7 +100,8 @@ export function findingOf(fence: Fence, error: unknown): FenceFinding {
   if (error === undefined) return 'missing';
   if (!isKubeFailure(error)) return 'unknown';
   const { status, reason, causes, message } = error;
-  if (status === 403 && causes.some((cause) => isRefusal(cause.message, FENCE_SENTENCES[fence]))) return 'inForce';
+  const isFence = (message: string): boolean => FENCE_SENTENCES[fence].some((sentence) => isRefusal(message, sentence));
+  if (status === 403 && causes.some((cause) => isFence(cause.message))) return 'inForce';
   // Both come from behind admission: the fence has let it pass.
   const isBound = fence === 'tokens' && status === 400 && message.includes('cannot bind token to object of type');
   const isTaken = fence === 'secrets' && status === 409 && reason === 'AlreadyExists';
@@ -131,7 +150,8 @@ export class FenceProbe {
 
   /** Each look begins at another one, so that in time every account and namespace is tried. */
   #accounts(): ObjectKey[] {
-    const all = probedServiceAccounts(this.#options.caches);
+    const { caches, isReached } = this.#options;
+    const all = probedServiceAccounts(caches, isReached);
     const first = this.#looks % Math.max(1, all.length);
     this.#looks += 1;
     return [...all.slice(first), ...all.slice(0, first)].slice(0, MOST_TRIES);

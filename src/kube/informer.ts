@@ -32,6 +32,8 @@ export interface InformerOptions<T> {
   readonly random: Random;
   readonly log: Log;
   readonly metrics?: InformerMetrics;
+  /** A namespace (empty: all) can be followed from now on: at its first list, and when it is back. */
+  onReached?(namespace: string): void;
 }
 
 interface Stream<T> {
@@ -71,10 +73,17 @@ export class Informer<T> {
    */
   hasSynced(): boolean {
     const reflectors = [...this.#streams.values()].map(({ reflector }) => reflector);
-    return (
-      reflectors.every(({ hasSynced, isOutOfReach }) => hasSynced || isOutOfReach) &&
-      reflectors.some(({ hasSynced }) => hasSynced)
-    );
+    return reflectors.every(({ hasSynced, isOutOfReach }) => hasSynced || isOutOfReach) && this.reachesAny;
+  }
+
+  get reachesAny(): boolean {
+    return [...this.#streams.keys()].some((namespace) => this.reaches(namespace));
+  }
+
+  /** How many objects of a namespace were seen last; undefined where none was ever listed. */
+  lastSeen(namespace: string): number | undefined {
+    const stream = this.#stream(namespace);
+    return stream?.reflector.hasSynced === true ? stream.store.size : undefined;
   }
 
   /** Whether the cache of a namespace follows the API server: what is not in it is not there. */
@@ -148,6 +157,7 @@ function openStream<T>(options: InformerOptions<T>, namespace: string, onSettled
       random,
       log,
       metrics: options.metrics,
+      onReached: (reached) => options.onReached?.(reached),
     },
     onSettled,
   );

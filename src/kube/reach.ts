@@ -9,6 +9,9 @@ import { KubeError } from './errors.ts';
  */
 const OUT_OF_REACH_AFTER_MS = 10_000;
 
+/** How soon a key is looked at again whose namespace is out of reach; what comes back is woken sooner. */
+export const OUT_OF_REACH_LOOK_MS = 60_000;
+
 /** Whether one collection can be followed. */
 export class Reach {
   readonly #namespace: string;
@@ -38,6 +41,11 @@ export class Reach {
     return this.#isLost && !wasLost;
   }
 
+  /** A failure that does not concern it: two refusals with an outage between them are none that lasts. */
+  noteOther(): void {
+    if (!this.#isLost) this.#forbiddenSinceMs = undefined;
+  }
+
   /** How long it is until one that is forbidden counts as lost: to look then is to know soonest. Infinity where that is no matter. */
   leftMs(monotonicMs: number): number {
     const leftMs = (this.#forbiddenSinceMs ?? Number.NEGATIVE_INFINITY) + OUT_OF_REACH_AFTER_MS - monotonicMs;
@@ -57,16 +65,46 @@ export class Reach {
 export interface Reaching {
   /** Whether the cache of a namespace follows the API server: what is not in it is not there. */
   reaches(namespace: string): boolean;
+  /** Whether it follows any. */
+  readonly reachesAny: boolean;
   /** The namespaces that are out of reach. */
   readonly outOfReach: readonly string[];
+  /** How many objects of a namespace were seen last; undefined where none was ever listed. */
+  lastSeen(namespace: string): number | undefined;
 }
 
+type Caches = Readonly<Record<string, Reaching>>;
+
 /** Whether every one of the caches follows a namespace. Where one does not, a Secret that is there would be missed. */
-export function allReach(caches: Readonly<Record<string, Reaching>>, namespace: string): boolean {
+export function allReach(caches: Caches, namespace: string): boolean {
   return Object.values(caches).every((cache) => cache.reaches(namespace));
 }
 
-/** How many namespaces some of the caches cannot follow. */
-export function countOutOfReach(caches: Readonly<Record<string, Reaching>>): number {
-  return new Set(Object.values(caches).flatMap(({ outOfReach }) => outOfReach)).size;
+/** Whether there is anything that every one of the caches may follow: without it a right is missing, not a namespace. */
+export function anyReached(caches: Caches): boolean {
+  return Object.values(caches).every((cache) => cache.reachesAny);
+}
+
+/** Those of some objects that are followed. Of namespaces that are out of reach nobody knows what is still there. */
+export function reached<T extends { readonly metadata: { readonly namespace?: string } }>(
+  caches: Caches,
+  objects: readonly T[] = [],
+): T[] {
+  return objects.filter(({ metadata }) => allReach(caches, metadata.namespace ?? ''));
+}
+
+/** What is known of the credentials of namespaces that are out of reach. */
+export const LEFT_BEHIND = ['none', 'some', 'unknown'] as const;
+
+/** How many namespaces some of the caches cannot follow, by what the last look at their credentials has shown. */
+export function countOutOfReach(
+  caches: Caches,
+  credentials: Reaching | undefined,
+): Record<(typeof LEFT_BEHIND)[number], number> {
+  const counts = { none: 0, some: 0, unknown: 0 };
+  for (const namespace of new Set(Object.values(caches).flatMap(({ outOfReach }) => outOfReach))) {
+    const seen = credentials?.lastSeen(namespace);
+    counts[seen === undefined ? 'unknown' : seen > 0 ? 'some' : 'none'] += 1;
+  }
+  return counts;
 }

@@ -39,6 +39,8 @@ export interface ReflectorOptions<T> {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: InformerMetrics | undefined;
+  /** The first list is in the store, or the first after it was out of reach. */
+  readonly onReached?: ((namespace: string) => void) | undefined;
 }
 
 /** client-go's page size (client-go/tools/pager/pager.go). */
@@ -122,8 +124,8 @@ export class Reflector<T> {
   }
 
   /**
-   * Resolves when a list that began after this call is in the store, or was refused since the collection is out of reach;
-   * rejects with the signal's reason.
+   * Resolves when a list that began after this call is in the store, or once the collection is out of reach, whatever its
+   * next list comes to; rejects with the signal's reason.
    */
   relist(signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -139,6 +141,7 @@ export class Reflector<T> {
       this.#waiters.add(waiter);
       this.#mustList = true;
       this.#step.abort(new Error('the list is to be made again'));
+      if (this.#reach.isLost) this.#resolve([waiter]);
     }
     return promise.finally(() => signal.removeEventListener('abort', onAbort));
   }
@@ -162,14 +165,17 @@ export class Reflector<T> {
     const startMs = clock.monotonicMs();
     const waiting = [...this.#waiters];
     let result: 'success' | 'error' = 'error';
+    let reached = false;
     try {
       const { entries, resourceVersion } = await this.#listPages(signal);
       result = 'success';
       this.#pageLimit = PAGE_LIMIT;
       this.#mustList = false;
-      if (this.#reach.noteAnswer()) log.info('a namespace is within reach again', { resource, namespace });
+      const isBack = this.#reach.noteAnswer();
+      if (isBack) log.info('a namespace is within reach again', { resource, namespace });
       store.replace(entries);
       this.#resourceVersion = resourceVersion;
+      if (isBack || !this.#synced) reached = true;
     } finally {
       if (!signal.aborted) metrics?.observeList(resource, result, (clock.monotonicMs() - startMs) / 1000);
     }
@@ -177,6 +183,8 @@ export class Reflector<T> {
       this.#synced = true;
       this.#onSettled();
     }
+    // What was passed over meanwhile may be unchanged, and then no event wakes it.
+    if (reached) this.#options.onReached?.(namespace);
     this.#resolve(waiting);
   }
 
@@ -332,11 +340,9 @@ export class Reflector<T> {
     this.#count(expired ? 'expired' : 'error');
     const first = this.#failures === 0;
     const usualMs = Math.max(this.#nextDelayMs(), serverWishMs(failure));
-    const forbidden = this.#reach.concerns(failure);
-    if (expired || forbidden || isBrokenOff(failure) || this.#failures % FAILURES_UNTIL_RELIST === 0) {
-      this.#mustList = true;
-    }
-    if (forbidden && this.#isLostBy(failure)) return usualMs;
+    if (expired || isBrokenOff(failure) || this.#failures % FAILURES_UNTIL_RELIST === 0) this.#mustList = true;
+    if (this.#isLostBy(failure)) return usualMs;
+    // Nothing is left to wait for unless this was a refusal, so that the wish of a server is kept.
     const delayMs = Math.min(usualMs, this.#reach.leftMs(this.#options.clock.monotonicMs()));
     if (expired && first) {
       log.info('a watch is too old to go on; the list is made again', { resource, namespace });
@@ -348,11 +354,18 @@ export class Reflector<T> {
     return delayMs;
   }
 
-  /** Whether the collection is out of reach now; whoever waits for a list is told then. */
-  #isLostBy(failure: KubeError): boolean {
-    if (this.#reach.noteForbidden(this.#options.clock.monotonicMs())) this.#lose(failure.message);
-    // Whoever asked during the attempt that was refused has aborted it: those who are left asked before it.
-    if (this.#reach.isLost) this.#resolve([...this.#waiters]);
+  /** Whether the collection is out of reach now; whoever waits for a list is told when it becomes so. */
+  #isLostBy(failure: unknown): boolean {
+    if (!this.#reach.concerns(failure)) {
+      this.#reach.noteOther();
+      return false;
+    }
+    // Of a watch, too: the list decides.
+    this.#mustList = true;
+    if (this.#reach.noteForbidden(this.#options.clock.monotonicMs())) {
+      this.#lose(failure.message);
+      this.#resolve([...this.#waiters]);
+    }
     return this.#reach.isLost;
   }
 

@@ -126,9 +126,9 @@ export const METRICS = {
     ONE,
   ),
   workloadcredential_namespaces_out_of_reach: gauge(
-    'Namespaces of --namespaces that the API server forbids this replica to follow, since they were deleted or their Roles were: nothing in them is refreshed. The log names them.',
-    [],
-    ONE,
+    'Namespaces of --namespaces that the API server forbids this replica to follow, since they were deleted or their Roles were: nothing in them is refreshed. By whether they had WorkloadCredentials when they could last be seen: none, some, or unknown where this process never saw them. The log names them.',
+    ['credentials'],
+    'answers (3)',
   ),
   workloadcredential_events_total: counter('Kubernetes events, by result: sent or dropped.', ['result'], 'results (2)'),
   workloadcredential_informer_lists_total: counter(

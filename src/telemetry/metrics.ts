@@ -37,7 +37,8 @@ export interface ScrapeSources {
   readonly limiter: () => Iterable<LimiterSample>;
   readonly workQueue: { unfinishedWorkSeconds(): number; longestRunningProcessorSeconds(): number };
   readonly clockOffsetSeconds: () => number;
-  readonly namespacesOutOfReach: () => number;
+  /** By what was seen there last. */
+  readonly namespacesOutOfReach: () => Readonly<Record<string, number>>;
   readonly processStats: () => ProcessStats;
 }
 
@@ -182,7 +183,9 @@ export class Metrics {
       workQueue.longestRunningProcessorSeconds(),
     );
     this.#set('workloadcredential_clock_offset_seconds', {}, sources.clockOffsetSeconds());
-    this.#set('workloadcredential_namespaces_out_of_reach', {}, sources.namespacesOutOfReach());
+    for (const [credentials, count] of Object.entries(sources.namespacesOutOfReach())) {
+      this.#set('workloadcredential_namespaces_out_of_reach', { credentials }, count);
+    }
     return await this.#registry.metrics();
   }
 

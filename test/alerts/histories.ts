@@ -48,6 +48,9 @@ const state = (pod: string, name: string, values: string): History =>
 const reason = (pod: string, name: string, values: string): History =>
   gauge(pod, 'failing_credentials', values, { cloud: 'AWS', reason: name });
 
+/** Namespaces that may not be looked into, by the credentials that were seen there last. */
+const unreached = (pod: string, credentials: string, values: string): History =>
+  gauge(pod, 'namespaces_out_of_reach', values, { credentials });
 const fence = (pod: string, name: string, values: string): History =>
   gauge(pod, 'fence_in_force', values, { fence: name });
 /** Looks by what they found; the gauge has no value while it is `unknown`. */
@@ -334,27 +337,50 @@ export const STORIES: Readonly<Record<string, readonly Story[]>> = {
   ],
   WorkloadCredentialNamespaceOutOfReach: [
     {
-      tells: 'fires once for both replicas, after 10 minutes, and ends when they are back',
+      tells: 'fires once for both replicas, after 3 minutes, by what is known of it, and ends when it is back',
       history: {
         ...PAIR,
-        ...gauge('a', 'namespaces_out_of_reach', '0x9 2x40 0x30', {}),
-        ...gauge('b', 'namespaces_out_of_reach', '0x10 2x40 0x30', {}),
+        ...unreached('a', 'some', '0x9 2x40 0x60'),
+        ...unreached('b', 'some', '0x10 2x40 0x60'),
+        ...unreached('b', 'unknown', '0x59 1x20 0x20'),
+      },
+      moments: [
+        ...never('5m', '7m30s'),
+        ...always({ ...JOB, credentials: 'some' }, '8m', '20m'),
+        ...never('26m', '32m30s'),
+        ...always({ ...JOB, credentials: 'unknown' }, '33m', '39m'),
+      ],
+    },
+    {
+      tells: 'does not fire for an upgrade that makes the Roles anew, nor for a namespace without credentials',
+      history: {
+        ...PAIR,
+        ...unreached('a', 'some', '0x9 1x4 0x100'),
+        ...unreached('a', 'none', '0x9 1x100'),
+        ...unreached('b', 'unknown', '0x120'),
+      },
+      moments: never('6m', '8m', '9m', '15m', '20m', '40m'),
+    },
+    {
+      tells: 'ends when nobody answers: that is OperatorDown',
+      history: { ...DOWN, ...unreached('a', 'some', '1x20 stale') },
+      moments: [...always({ ...JOB, credentials: 'some' }, '5m'), ...never('11m', '15m', '20m')],
+    },
+  ],
+  WorkloadCredentialNamespaceGone: [
+    {
+      tells: 'fires after 10 minutes, once for both replicas, and ends when the list is right',
+      history: {
+        ...PAIR,
+        ...unreached('a', 'none', '0x9 1x40 0x30'),
+        ...unreached('b', 'none', '0x10 1x40 0x30'),
       },
       moments: [...never('5m', '14m30s'), ...always(JOB, '15m', '20m'), ...never('26m', '30m')],
     },
     {
-      tells: 'does not fire for an upgrade that makes the Roles anew, nor where all can be seen',
-      history: {
-        ...PAIR,
-        ...gauge('a', 'namespaces_out_of_reach', '0x9 1x8 0x100', {}),
-        ...gauge('b', 'namespaces_out_of_reach', '0x120', {}),
-      },
-      moments: never('6m', '9m', '15m', '20m', '40m'),
-    },
-    {
-      tells: 'ends when nobody answers: that is OperatorDown',
-      history: { ...DOWN, ...gauge('a', 'namespaces_out_of_reach', '1x20 stale', {}) },
-      moments: never('11m', '15m', '20m'),
+      tells: 'does not fire where there were credentials, nor where all can be seen',
+      history: { ...PAIR, ...unreached('a', 'some', '2x120'), ...unreached('b', 'none', '0x120') },
+      moments: never('11m', '20m', '40m'),
     },
   ],
   WorkloadCredentialOperatorDown: [

@@ -18,7 +18,8 @@ import { aCredential } from '../../support/builders.ts';
 import { FakeClock, settle } from '../../support/fake-clock.ts';
 import { captureLog } from '../../support/scripted-server.ts';
 
-const { tokens: TOKENS, secrets: SECRETS } = FENCE_SENTENCES;
+const [TOKENS = '', TOKENS_PROTECTED = ''] = FENCE_SENTENCES.tokens;
+const [SECRETS = '', SECRETS_PROTECTED = ''] = FENCE_SENTENCES.secrets;
 
 /** A refusal as the API server sends it: an admission policy's words are the message of a cause without a reason. */
 function refusal(status: number, reason: string, ...sentences: readonly string[]): KubeError {
@@ -70,6 +71,13 @@ describe('what an answer says of a fence', () => {
     ['a webhook refused the dry run', 'secrets', refusal(400, 'BadRequest'), 'unknown'],
     ['RBAC refused', 'tokens', refusal(403, 'Forbidden'), 'unknown'],
     ['another policy refused', 'secrets', refusal(403, 'Forbidden', 'no Secrets on Mondays'), 'unknown'],
+    [
+      'the fence refused it as in a protected namespace',
+      'tokens',
+      refusal(403, 'Forbidden', TOKENS_PROTECTED),
+      'inForce',
+    ],
+    ['so it did the Secret', 'secrets', refusal(403, 'Forbidden', SECRETS_PROTECTED), 'inForce'],
     ["the other fence's sentence", 'secrets', refusal(403, 'Forbidden', TOKENS), 'unknown'],
     ['somebody else quotes the sentence', 'tokens', QUOTED, 'unknown'],
     ['the sentence with another status', 'tokens', refusal(422, 'Invalid', TOKENS), 'unknown'],
@@ -86,7 +94,9 @@ describe('what an answer says of a fence', () => {
   test("the chart's policies have the sentences", () => {
     const chart = readFileSync(new URL('../../../helm/templates/_fences.tpl', import.meta.url), 'utf8');
     const messages = [...chart.matchAll(/^ {2}message: (.+)$/gm)].map(([, message]) => message);
-    for (const fence of FENCES) assert.ok(messages.includes(FENCE_SENTENCES[fence]), fence);
+    const sentences = FENCES.flatMap((fence) => FENCE_SENTENCES[fence]);
+    assert.equal(sentences.length, 4);
+    for (const sentence of sentences) assert.ok(messages.includes(sentence), sentence);
   });
 });
 
@@ -114,28 +124,39 @@ const issuedTo = (name: string) => {
   return { ...credential, spec, status: { accessKeyID: 'ASIA' } } as typeof credential;
 };
 
+const everywhere = (): boolean => true;
+
 describe('where it is tried', () => {
   const here = (name: string): ObjectKey => ({ namespace: key.namespace, name });
 
   test('is where tokens were minted, before what tenants only name', () => {
     const accounts = ['a', 'b', key.name].map((name) => account(key.namespace, name));
     const known = caches([credential, issuedTo('b'), issuedTo('a'), issuedTo('b'), issuedTo('gone')], accounts);
-    assert.deepEqual(probedServiceAccounts(known), [here('b'), here('a')]);
+    assert.deepEqual(probedServiceAccounts(known, everywhere), [here('b'), here('a')]);
   });
 
   test('is the ServiceAccount of a credential, before any other', () => {
     const known = caches([credential], [account('a', 'default'), account(key.namespace, key.name)]);
-    assert.deepEqual(probedServiceAccounts(known), [key]);
+    assert.deepEqual(probedServiceAccounts(known, everywhere), [key]);
   });
 
   test('is any ServiceAccount when the credential names one that does not exist', () => {
-    assert.deepEqual(probedServiceAccounts(caches([credential], [account('a', 'default')])), [
+    assert.deepEqual(probedServiceAccounts(caches([credential], [account('a', 'default')]), everywhere), [
       { namespace: 'a', name: 'default' },
     ]);
   });
 
   test('is nowhere without a ServiceAccount', () => {
-    assert.deepEqual(probedServiceAccounts(caches([credential], [])), []);
+    assert.deepEqual(probedServiceAccounts(caches([credential], []), everywhere), []);
+  });
+
+  test('is nowhere that RBAC forbids to look', () => {
+    const accounts = [account(key.namespace, 'b'), account('a', 'default')];
+    const known = caches([credential, issuedTo('b')], accounts);
+    assert.deepEqual(
+      probedServiceAccounts(known, (namespace) => namespace === 'a'),
+      [{ namespace: 'a', name: 'default' }],
+    );
   });
 });
 
@@ -163,7 +184,7 @@ function bench(known = caches([credential], [account(key.namespace, key.name)]))
   };
   const metrics = { fence: (fence: string, finding: FenceFinding) => void (told[fence] = finding) };
   const stop = new AbortController();
-  const running = new FenceProbe({ api, caches: known, clock, log, metrics }).run(stop.signal);
+  const running = new FenceProbe({ api, caches: known, isReached: () => true, clock, log, metrics }).run(stop.signal);
   return { clock, log, tries, told, answers, stop, running };
 }
 

@@ -456,20 +456,22 @@ describe('Informer', () => {
   });
 
   /** Two namespaces, of which one can be forbidden. */
-  async function startTwo(forbidden: Set<string>) {
+  async function startTwo(forbidden: Set<string>, broken = new Set<string>()) {
+    const reached: string[] = [];
     const namespaceOf = (path: string): string => /\/namespaces\/([a-z]+)\//.exec(path)?.[1] ?? '';
     const refused = { kind: 'Status', reason: 'Forbidden', message: 'User "x" cannot list resource "secrets"' };
     const started = await start({
       list(request, answer) {
         const namespace = namespaceOf(request.path);
-        if (forbidden.has(namespace)) answer.json(403, refused);
+        if (broken.has(namespace)) answer.json(500, { kind: 'Status', reason: 'InternalError', message: 'no' });
+        else if (forbidden.has(namespace)) answer.json(403, refused);
         else answer.json(200, listOf('10', [{ metadata: { ...thing('a', '1').metadata, namespace } }]));
       },
       watch(request, answer) {
         if (forbidden.has(namespaceOf(request.path))) answer.json(403, refused);
         else answer.stream();
       },
-      options: { namespaces: ['here', 'gone'] },
+      options: { namespaces: ['here', 'gone'], onReached: (namespace) => void reached.push(namespace) },
     });
     const { clock, lists } = started;
     const asked = (): number => lists.filter(({ path }) => namespaceOf(path) === 'gone').length;
@@ -483,7 +485,7 @@ describe('Informer', () => {
       assert.ok(isSo(), what);
       return clock.monotonicMs() - fromMs;
     };
-    return { ...started, asked, untilLater };
+    return { ...started, asked, untilLater, reached };
   }
 
   it('waits for a namespace that is forbidden for a moment, as by an API server that has just started', async () => {
@@ -524,21 +526,59 @@ describe('Informer', () => {
 
   it('keeps what was last seen in a namespace that goes out of reach, and says that it does not know', async () => {
     const forbidden = new Set<string>();
-    const { informer, untilLater, told, streams } = await startTwo(forbidden);
+    const { informer, untilLater, told, streams, reached } = await startTwo(forbidden);
     await informer.synced;
     await until(() => streams.length === 2);
     forbidden.add('gone');
     const held = informer.relist(new AbortController().signal);
     await untilLater(() => informer.outOfReach.length === 1, 'it to be out of reach');
     await held;
-    assert.equal(informer.hasSynced(), true, 'what was synced once stays so');
+    assert.equal(informer.hasSynced(), true, 'the other one is followed');
     assert.deepEqual([informer.size, informer.reaches('gone')], [2, false]);
+    assert.deepEqual([informer.lastSeen('gone'), informer.lastSeen('here')], [1, 1]);
+    assert.deepEqual(reached.toSorted(), ['gone', 'here']);
     forbidden.clear();
     await untilLater(() => informer.reaches('gone'), 'it to be back');
+    assert.deepEqual(reached.toSorted(), ['gone', 'gone', 'here'], 'what was passed over is woken');
     assert.deepEqual(
       told.filter((line) => !line.startsWith('add')),
       [],
     );
+  });
+
+  it('holds up no list that is waited for, however the namespace fails that is out of reach', async () => {
+    const [forbidden, broken] = [new Set(['gone']), new Set<string>()];
+    const { informer, untilLater, asked } = await startTwo(forbidden, broken);
+    await untilLater(() => informer.hasSynced(), 'to be synced without it');
+    broken.add('gone');
+    const before = asked();
+    await informer.relist(new AbortController().signal);
+    await until(() => asked() > before, 'the namespace to be asked for all the same');
+    assert.equal(informer.lastSeen('gone'), undefined, 'it was never seen');
+  });
+
+  it('does not take two refusals for one that lasts when something else came between', async () => {
+    const [forbidden, broken] = [new Set(['gone']), new Set<string>()];
+    const { informer, untilLater, asked } = await startTwo(forbidden, broken);
+    await untilLater(() => asked() === 2, 'two refusals');
+    broken.add('gone');
+    await untilLater(() => asked() === 6, 'an outage that outlasts the ten seconds');
+    broken.clear();
+    const before = asked();
+    await untilLater(() => asked() === before + 1, 'a refusal');
+    assert.deepEqual([informer.outOfReach, informer.hasSynced()], [[], false]);
+    forbidden.clear();
+    await untilLater(() => informer.hasSynced(), 'the list');
+  });
+
+  it('is not synced any more when nothing is left that it can follow', async () => {
+    const forbidden = new Set<string>();
+    const { informer, untilLater } = await startTwo(forbidden);
+    await informer.synced;
+    forbidden.add('gone').add('here');
+    void informer.relist(new AbortController().signal);
+    await untilLater(() => informer.outOfReach.length === 2, 'both to be out of reach');
+    assert.deepEqual([informer.hasSynced(), informer.reachesAny], [false, false]);
   });
 
   it('is not synced when every namespace is out of reach, nor ever without the right to all', async () => {

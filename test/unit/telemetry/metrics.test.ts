@@ -30,7 +30,7 @@ const sources = (over: Partial<ScrapeSources> = {}): ScrapeSources => ({
   limiter: () => [],
   workQueue: { unfinishedWorkSeconds: () => 1.5, longestRunningProcessorSeconds: () => 0.5 },
   clockOffsetSeconds: () => -0.25,
-  namespacesOutOfReach: () => 2,
+  namespacesOutOfReach: () => ({ none: 1, some: 2, unknown: 0 }),
   processStats: () => ({
     userCPUSeconds: 2,
     systemCPUSeconds: 1,
