@@ -1,9 +1,11 @@
 // Promises: `npm test`: the unit, contract and sandbox tests in one process (a process per file would import the same
 // libraries a hundred times), and beside them, on the second core, those that mostly wait: the whole operator and the demo.
-// Ends with 1 if a test failed. May not need anything but Node.
+// Ends with 1 if a test failed. With COVERAGE_DIRECTORY it leaves there which lines were run. May not need anything but Node.
 import { spawn } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { COVERAGE_DIRECTORY } from './coverage-directory.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -59,15 +61,33 @@ function endGroup(group: number): void {
   }
 }
 
+/** What makes a run leave its report of lines. */
+function coverageOptions(index: number): string[] {
+  const directory = process.env[COVERAGE_DIRECTORY] ?? '';
+  if (directory === '') return [];
+  const report = join(directory, `${index}.info`);
+  const reporter = ['--test-reporter=lcov', `--test-reporter-destination=${report}`];
+  return ['--experimental-test-coverage', '--test-coverage-include=src/**/*.ts', ...reporter];
+}
+
 /** Runs the tests and resolves with whether they passed, when all that they printed has been printed. */
-async function run({ name, options, files }: Run): Promise<boolean> {
+async function run({ name, options, files }: Run, index: number): Promise<boolean> {
   // A test that hangs is named and fails; the slowest takes half of this.
   const limit = '--test-timeout=90000';
   const child = spawn(
     process.execPath,
     // Forced: a timer or a socket that some test left behind would keep the finished run waiting. Leaks of the operator
     // are asserted where they are looked for (test/faults/vitals, test/support/operator-bed).
-    ['--test', '--test-force-exit', ...options, limit, '--test-reporter=./tools/brief-reporter.ts', ...files],
+    [
+      '--test',
+      '--test-force-exit',
+      ...options,
+      limit,
+      '--test-reporter=./tools/brief-reporter.ts',
+      '--test-reporter-destination=stdout',
+      ...coverageOptions(index),
+      ...files,
+    ],
     // A group of its own: what a test leaves behind can be found by it.
     { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true },
   );
