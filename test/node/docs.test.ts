@@ -182,6 +182,8 @@ describe('pages for who runs it', () => {
 
   test('the runbook reads the logs of both replicas, and names their node', async () => {
     const page = 'docs/runbook.md';
+    // The one that was killed has to have said something again.
+    await untilReady(bed.client, { namespace: OPERATOR_NAMESPACE, label: OPERATOR_LABEL, count: 2 });
     for (const section of ['OperatorDown', 'NoLeader']) {
       const [logs] = await reader.run({ page, section });
       for (const { metadata } of await replicas())
