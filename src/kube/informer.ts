@@ -124,7 +124,7 @@ export class Informer<T> {
   }
 
   /**
-   * Resolves when lists that began after this call are in the cache, or were refused where a namespace is out of reach;
+   * Resolves when lists that began after this call are in the cache, without those of namespaces that are out of reach;
    * rejects with the reason of `signal` or of run's.
    */
   async relist(signal: AbortSignal): Promise<void> {

@@ -93,14 +93,11 @@ export function reached<T extends { readonly metadata: { readonly namespace?: st
   return objects.filter(({ metadata }) => allReach(caches, metadata.namespace ?? ''));
 }
 
-/** What is known of the credentials of namespaces that are out of reach. */
-export const LEFT_BEHIND = ['none', 'some', 'unknown'] as const;
+/** What the last look at the credentials of a namespace that is out of reach has shown; `unknown`: there was none. */
+export type LeftBehind = 'none' | 'some' | 'unknown';
 
-/** How many namespaces some of the caches cannot follow, by what the last look at their credentials has shown. */
-export function countOutOfReach(
-  caches: Caches,
-  credentials: Reaching | undefined,
-): Record<(typeof LEFT_BEHIND)[number], number> {
+/** How many namespaces some of the caches cannot follow. */
+export function countOutOfReach(caches: Caches, credentials: Reaching | undefined): Record<LeftBehind, number> {
   const counts = { none: 0, some: 0, unknown: 0 };
   for (const namespace of new Set(Object.values(caches).flatMap(({ outOfReach }) => outOfReach))) {
     const seen = credentials?.lastSeen(namespace);

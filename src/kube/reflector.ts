@@ -197,7 +197,7 @@ export class Reflector<T> {
 
   /**
    * A namespace is gone, as far as one can see. What is cached stays: of what was deleted the watch, which outlives Roles, has
-   * told; what is left lives on, and is to be counted as late when nobody refreshes it.
+   * told, so that what is left tells whether there may still be something.
    */
   #lose(problem: string): void {
     const { log, resource, namespace } = this.#options;
