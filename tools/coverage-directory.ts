@@ -3,3 +3,5 @@
 
 /** A directory, empty before the tests. */
 export const COVERAGE_DIRECTORY = 'COVERAGE_DIRECTORY';
+/** The one file in it. */
+export const COVERAGE_REPORT = 'lcov.info';

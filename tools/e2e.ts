@@ -2,35 +2,49 @@
 // them together: what the chart grants the operator is what it used, per scope. `--scope=namespaces` or `--scope=clusterWide`
 // makes every file take that scope of the chart, and not its usual one. With names of files it runs those and says what it
 // could not judge for it. Ends with 1 if a test failed or the rights do not fit, with 2 if it was asked for what there is not.
-import { spawn } from 'node:child_process';
 import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 import { judge, type Verdict } from '../test/support/rights-judge.ts';
 import { recordsIn, RUN_DIRECTORY } from '../test/support/rights.ts';
 import { isRunScope, RUN_SCOPES, SCOPE_VARIABLE } from '../test/support/scope.ts';
+import faultTable from './fault-table.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const FOLDER = 'test/e2e';
 const SCOPE_OPTION = '--scope=';
 
-const OPTIONS = [
-  '--test',
-  '--test-concurrency=3',
-  '--test-force-exit',
-  '--test-reporter=spec',
-  '--test-reporter-destination=stdout',
-  '--test-reporter=./tools/fault-table.ts',
-  '--test-reporter-destination=stdout',
-];
+/** So many files at a time fill two cores: each mostly waits. */
+const AT_A_TIME = 3;
+/** Those that take longest, begun first: at the end nothing long is left to wait for. */
+const LONGEST = ['docs', 'rollout', 'outages', 'secrets', 'upgrade', 'fences', 'replicas'];
 
-/** Resolves with the status of the tests. Ctrl-C reaches them by themselves: they are of this process's group. */
-async function runTests(files: readonly string[], directory: string, asked: string): Promise<number> {
-  const env = { ...process.env, [RUN_DIRECTORY]: directory, [SCOPE_VARIABLE]: asked };
-  const child = spawn(process.execPath, [...OPTIONS, ...files], { cwd: ROOT, stdio: 'inherit', env });
-  process.on('SIGTERM', () => child.kill('SIGTERM'));
-  return await new Promise((done) => child.once('exit', (code) => done(code ?? 1)));
+function longestFirst(files: readonly string[]): string[] {
+  const rank = (file: string): number => {
+    const index = LONGEST.indexOf(basename(file, '.test.ts'));
+    return index < 0 ? LONGEST.length : index;
+  };
+  return files.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** Resolves with whether all passed. Ctrl-C reaches the processes of the files by itself: they are of this process's group. */
+async function runTests(files: readonly string[]): Promise<boolean> {
+  const stop = new AbortController();
+  process.once('SIGTERM', () => stop.abort());
+  const execArgv = ['--test-force-exit'];
+  const tests = run({ files: longestFirst(files), concurrency: AT_A_TIME, cwd: ROOT, execArgv, signal: stop.signal });
+  let isPassed = true;
+  tests.on('test:fail', ({ skip, todo }) => {
+    if (skip === undefined && todo === undefined) isPassed = false;
+  });
+  const printed = [tests.compose(new spec()), tests.compose(faultTable)].map(async (report) => {
+    for await (const chunk of report) process.stdout.write(chunk as string | Buffer);
+  });
+  await Promise.all(printed);
+  return isPassed;
 }
 
 function tell({ problems, missing, summary }: Verdict): void {
@@ -59,7 +73,13 @@ const directory = mkdtempSync(join(tmpdir(), 'e2e-run-'));
 process.on('SIGINT', () => {});
 try {
   const files = given.length === 0 ? all : given.map((file) => resolve(file));
-  const status = await runTests(files, directory, asked ?? '');
+  // The files' processes inherit it.
+  Object.assign(process.env, {
+    [RUN_DIRECTORY]: directory,
+    [SCOPE_VARIABLE]: asked ?? '',
+    NODE_COMPILE_CACHE: join(directory, 'compiled'),
+  });
+  const isPassed = await runTests(files);
   const verdict = judge(recordsIn(directory), {
     files: files.map((file) => basename(file)),
     all: all.map((file) => basename(file)),
@@ -67,7 +87,7 @@ try {
   });
   tell(verdict);
   const isShort = given.length === 0 && verdict.missing.length > 0;
-  process.exitCode = status === 0 && verdict.problems.length === 0 && !isShort ? 0 : 1;
+  process.exitCode = isPassed && verdict.problems.length === 0 && !isShort ? 0 : 1;
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }

@@ -1,11 +1,14 @@
 // Promises: `npm test`: the unit, contract and sandbox tests in one process (a process per file would import the same
 // libraries a hundred times), and beside them, on the second core, those that mostly wait: the whole operator and the demo.
-// Ends with 1 if a test failed. With COVERAGE_DIRECTORY it leaves there which lines were run. May not need anything but Node.
+// Ends with 1 if a test failed. With COVERAGE_DIRECTORY it leaves there which lines the first of them has run. May not need
+// anything but Node.
 import { spawn } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { COVERAGE_DIRECTORY } from './coverage-directory.ts';
+import { COMPILE_CACHE_DIRECTORY } from '../test/support/compile-cache.ts';
+import { COVERAGE_DIRECTORY, COVERAGE_REPORT } from './coverage-directory.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -13,6 +16,8 @@ interface Run {
   readonly name: string;
   readonly options: readonly string[];
   readonly files: readonly string[];
+  /** It is this one's lines that count. The other has a process for each file: its report would take as long as they do. */
+  readonly isMeasured: boolean;
 }
 
 /** Tests that start whole operators and wait for them; the rest is quick. */
@@ -30,8 +35,8 @@ const quick = globSync(QUICK, { cwd: root })
   .sort();
 
 const RUNS: readonly Run[] = [
-  { name: 'unit, contract and sandbox', options: ['--test-isolation=none'], files: quick },
-  { name: 'operator and demo', options: ['--test-concurrency=3'], files: waiting },
+  { name: 'unit, contract and sandbox', options: ['--test-isolation=none'], files: quick, isMeasured: true },
+  { name: 'operator and demo', options: ['--test-concurrency=3'], files: waiting, isMeasured: false },
 ];
 
 /** A run that takes longer hangs: what it printed so far, and what is still alive of it, is told, and it fails. */
@@ -62,16 +67,21 @@ function endGroup(group: number): void {
 }
 
 /** What makes a run leave its report of lines. */
-function coverageOptions(index: number): string[] {
+function coverageOptions(isMeasured: boolean): string[] {
   const directory = process.env[COVERAGE_DIRECTORY] ?? '';
-  if (directory === '') return [];
-  const report = join(directory, `${index}.info`);
-  const reporter = ['--test-reporter=lcov', `--test-reporter-destination=${report}`];
+  if (directory === '' || !isMeasured) return [];
+  const reporter = ['--test-reporter=lcov', `--test-reporter-destination=${join(directory, COVERAGE_REPORT)}`];
   return ['--experimental-test-coverage', '--test-coverage-include=src/**/*.ts', ...reporter];
 }
 
+/** What Node has compiled is kept for the next process: exact coverage is not to be had from that, so what is measured goes without. */
+function environment(isMeasured: boolean, compiled: string): NodeJS.ProcessEnv {
+  const shared = { ...process.env, [COMPILE_CACHE_DIRECTORY]: compiled };
+  return isMeasured ? shared : { ...shared, NODE_COMPILE_CACHE: compiled };
+}
+
 /** Runs the tests and resolves with whether they passed, when all that they printed has been printed. */
-async function run({ name, options, files }: Run, index: number): Promise<boolean> {
+async function run({ name, options, files, isMeasured }: Run): Promise<boolean> {
   // A test that hangs is named and fails; the slowest takes half of this.
   const limit = '--test-timeout=90000';
   const child = spawn(
@@ -85,11 +95,11 @@ async function run({ name, options, files }: Run, index: number): Promise<boolea
       limit,
       '--test-reporter=./tools/brief-reporter.ts',
       '--test-reporter-destination=stdout',
-      ...coverageOptions(index),
+      ...coverageOptions(isMeasured),
       ...files,
     ],
     // A group of its own: what a test leaves behind can be found by it.
-    { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true },
+    { cwd: root, env: environment(isMeasured, compiled), stdio: ['ignore', 'pipe', 'pipe'], detached: true },
   );
   const group = child.pid ?? 0;
   groups.add(group);
@@ -118,6 +128,8 @@ async function run({ name, options, files }: Run, index: number): Promise<boolea
 }
 
 const groups = new Set<number>();
+const compiled = mkdtempSync(join(tmpdir(), 'compiled-'));
+process.once('exit', () => rmSync(compiled, { recursive: true, force: true, maxRetries: 3 }));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     for (const group of groups) endGroup(group);

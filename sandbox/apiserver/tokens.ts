@@ -88,6 +88,10 @@ export class TokenAuthority {
     };
   }
 
+  #nowSeconds(): number {
+    return Math.floor(this.#env.clock.now() / 1000);
+  }
+
   /** Answers a TokenRequest. @throws StatusError 400, 404, 409 or 422 */
   async request(account: KubeObject, spec: TokenRequestSpec): Promise<object> {
     const expirationSeconds = spec.expirationSeconds ?? 3600;
@@ -101,7 +105,7 @@ export class TokenAuthority {
     const reference = spec.boundObjectRef ?? null;
     const bound = boundObject(this.#store, account, reference);
     const { name, namespace, uid } = account.metadata;
-    const nowSeconds = Math.floor(this.#env.clock.now() / 1000);
+    const nowSeconds = this.#nowSeconds();
     const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
     const isLong = bound?.claim === 'pod' && expirationSeconds === WARN_AFTER_SECONDS && !spec.audiences?.length;
     const claims = {
@@ -121,7 +125,7 @@ export class TokenAuthority {
       metadata: { name, namespace, uid, creationTimestamp: time(nowSeconds) },
       spec: { audiences, expirationSeconds, boundObjectRef: reference },
       status: {
-        token: await this.mint(account, { audiences, expirationSeconds: life, claims }),
+        token: await this.mint(account, { audiences, expirationSeconds: life, claims, nowSeconds }),
         expirationTimestamp: time(nowSeconds + expirationSeconds),
       },
     };
@@ -134,11 +138,13 @@ export class TokenAuthority {
       readonly audiences: readonly string[];
       readonly expirationSeconds: number;
       readonly claims?: JWTPayload;
+      /** When it is issued, where other times of the answer count from the same moment; else now. */
+      readonly nowSeconds?: number;
     },
   ): Promise<string> {
     const [key] = this.#keys;
     if (key === undefined) throw new Error('there is no signing key');
-    const nowSeconds = Math.floor(this.#env.clock.now() / 1000);
+    const { nowSeconds = this.#nowSeconds() } = options;
     const { name, namespace, uid } = account.metadata;
     const claims = {
       aud: [...options.audiences],

@@ -1,19 +1,30 @@
 // Promises: everything that the end-to-end beds run is in the cache afterwards, the former release's program and others' CRDs
-// included, or the status is 1 and the last line says what is missing and how to get it. It runs before the tests, whose time
-// limits know nothing of compilers.
+// included, and with `--with-nodes` what real pods need as well; or the status is 1 and the last line says what is missing and
+// how to get it. It runs before the tests, whose time limits know nothing of compilers.
 import { formerRelease } from '../../tools/release-fixture.ts';
 import { monitoringCRDs } from '../support/monitoring-crds.ts';
-import { END_TO_END_BINARIES, MissingToolError, ensureBinaries } from './binaries.ts';
+import { END_TO_END_BINARIES, MissingToolError, REAL_NODE_BINARIES, ensureBinaries } from './binaries.ts';
+import { ensureImages } from './image.ts';
 import { ensureJQ } from './jq.ts';
+import { requireRoot } from './namespaces.ts';
+import { ensureNodePackages } from './node-packages.ts';
 import { ensureReleaseProgram } from './release-program.ts';
+
+async function ensureNodes(): Promise<void> {
+  requireRoot();
+  const packages = await ensureNodePackages();
+  await ensureBinaries(REAL_NODE_BINARIES);
+  await ensureImages(packages);
+}
 
 try {
   await ensureBinaries(END_TO_END_BINARIES);
   await ensureReleaseProgram(formerRelease());
   await monitoringCRDs();
   await ensureJQ();
+  if (process.argv.includes('--with-nodes')) await ensureNodes();
 } catch (error) {
   const told = error instanceof MissingToolError ? error.message : String(error instanceof Error ? error.stack : error);
-  process.stderr.write(`The end-to-end tests cannot run. ${told}\n`);
+  process.stderr.write(`The tests on real beds cannot run. ${told}\n`);
   process.exitCode = 1;
 }

@@ -13,7 +13,7 @@ import type { WorkloadCredential } from '../../src/api/types.gen.ts';
 import { type Action, startSTSProxy, STS_FAULTS, type STSProxy } from '../beds/intercepting-proxy.ts';
 import { type OperatorProcess, startOperator } from '../beds/operator.ts';
 import { waitFor } from '../beds/wait.ts';
-import { assertBackTo, describeVitals, INSPECTED, type Vitals, vitalsOf } from '../support/vitals.ts';
+import { assertBackTo, describeVitals, descriptors, INSPECTED, type Vitals, vitalsOf } from '../support/vitals.ts';
 
 const CRD = new URL('../../crds/workloadcredentials.io_workloadcredentials.yaml', import.meta.url);
 const AUDIENCE = 'sts.sandbox.example';
@@ -44,6 +44,8 @@ const API: readonly FaultAction[] = [
   { kind: 'errorEvent', status: 410 },
 ];
 const API_FAULT_MS = 500;
+/** Longer than a server keeps an idle connection, so that two counts so far apart tell one that is left from one that is kept. */
+const IDLE_MS = 6_500;
 
 let sandbox: Sandbox;
 let directory: string;
@@ -124,7 +126,19 @@ async function atRest(): Promise<Vitals> {
     { timeoutMs: 30_000 },
   );
   // The sandbox and the proxies close connections that were idle for 5 s, so that only watches are left.
-  await sleep(6_500);
+  let { sockets } = descriptors(operator.pid);
+  let sinceMs = performance.now();
+  await waitFor(
+    'no connection to be closed any more',
+    async () => {
+      await sleep(500);
+      const now = descriptors(operator.pid).sockets;
+      if (now !== sockets) sinceMs = performance.now();
+      sockets = now;
+      return performance.now() - sinceMs >= IDLE_MS;
+    },
+    { timeoutMs: 60_000 },
+  );
   return await vitalsOf(operator);
 }
 

@@ -14,6 +14,7 @@ import { listen, type Listener } from '../../sandbox/listener.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import type { ServerOutcome, ServerRequest } from '../../sandbox/http.ts';
 import { waitFor } from '../beds/wait.ts';
+import { compileCache } from '../support/compile-cache.ts';
 import { type ConnectProxy, type ConnectProxyOptions, startConnectProxy } from '../support/connect-proxy.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -54,7 +55,11 @@ class Process {
   output = '';
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+    this.#child = spawn(process.execPath, [MAIN, ...args], {
+      env: { ...compileCache(), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 60_000,
+    });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
     }

@@ -31,7 +31,8 @@ const LOOK = `JSON.stringify({
 })`;
 const MIB = 1 << 20;
 
-function descriptors(pid: number | 'self'): { fileDescriptors: number; sockets: number } {
+/** What a process holds open. */
+export function descriptors(pid: number | 'self'): { fileDescriptors: number; sockets: number } {
   const all = readdirSync(`/proc/${pid}/fd`).map((descriptor) => {
     try {
       return readlinkSync(`/proc/${pid}/fd/${descriptor}`);

@@ -15,6 +15,7 @@ import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { FLAGS } from '../../src/options.ts';
 import { VERSION } from '../../src/version.ts';
 import { waitFor } from '../beds/wait.ts';
+import { compileCache } from '../support/compile-cache.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const BUNDLE = fileURLToPath(new URL('../../tools/bundle.ts', import.meta.url));
@@ -64,7 +65,7 @@ interface StartOptions {
 function start(args: readonly string[], options: StartOptions = {}): Running {
   const { env = {}, stdout = 'pipe', node = [] } = options;
   const child = spawn(process.execPath, [...node, MAIN, ...args], {
-    env,
+    env: { ...compileCache(), ...env },
     stdio: ['ignore', stdout, 'pipe'],
     timeout: LIMIT_MS,
   });

@@ -54,5 +54,5 @@ test('waiting for a line that can no longer come ends at once and tells the last
 });
 
 test('an operator that was not built is told with the cure', async () => {
-  await assert.rejects(startOperator({ main: join(directory, 'absent.js') }), /run "npm run build" first/);
+  await assert.rejects(startOperator({ main: join(directory, 'absent.js') }), /run "npm run bundle" first/);
 });
