@@ -1,5 +1,5 @@
-// Promises: the operator as the image has it, as its own process, with the environment and arguments that the test names and nothing of
-// this machine's, everything that it prints kept, and no way for it to outlive this process.
+// Promises: the operator as the image has it, as its own process, with the environment and arguments that the test names and
+// nothing of this machine's, everything that it prints kept, and no way for it to outlive this process.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, openSync, readFileSync, closeSync } from 'node:fs';
