@@ -1,6 +1,7 @@
 // Promises: runs the tests with coverage and fails below the bar: 95 % of the lines of src, by the tests that start no whole
 // operator, every file of git's list counted (one that no test loads counts as missing); 100 % of the pure rooms, by their own
-// unit tests alone. Prints only what is not whole. Run by `npm run test:coverage`. What an `npm test` has left in COVERAGE_DIRECTORY is not run again.
+// unit tests alone. Prints only what is not whole. Run by `npm run test:coverage`. What an `npm test` has left in
+// COVERAGE_DIRECTORY is not run again.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

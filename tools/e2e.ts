@@ -8,7 +8,6 @@ import { basename, join, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { COMPILE_CACHE_DIRECTORY } from '../test/support/compile-cache.ts';
 import { judge, type Verdict } from '../test/support/rights-judge.ts';
 import { recordsIn, RUN_DIRECTORY } from '../test/support/rights.ts';
 import { isRunScope, RUN_SCOPES, SCOPE_VARIABLE } from '../test/support/scope.ts';
@@ -80,7 +79,6 @@ try {
     [RUN_DIRECTORY]: directory,
     [SCOPE_VARIABLE]: asked ?? '',
     NODE_COMPILE_CACHE: join(directory, 'compiled'),
-    [COMPILE_CACHE_DIRECTORY]: join(directory, 'compiled'),
   });
   const isPassed = await runTests(files);
   const verdict = judge(recordsIn(directory), {
@@ -92,5 +90,5 @@ try {
   const isShort = given.length === 0 && verdict.missing.length > 0;
   process.exitCode = isPassed && verdict.problems.length === 0 && !isShort ? 0 : 1;
 } finally {
-  rmSync(directory, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
 }

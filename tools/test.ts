@@ -74,7 +74,7 @@ function coverageOptions(isMeasured: boolean): string[] {
   return ['--experimental-test-coverage', '--test-coverage-include=src/**/*.ts', ...reporter];
 }
 
-/** What Node has compiled is kept for the next process: exact coverage is not to be had from that, so what is measured goes without. */
+/** What Node has compiled is kept for the next process. Coverage of that is not exact: what is measured goes without. */
 function environment(isMeasured: boolean, compiled: string): NodeJS.ProcessEnv {
   const shared = { ...process.env, [COMPILE_CACHE_DIRECTORY]: compiled };
   return isMeasured ? shared : { ...shared, NODE_COMPILE_CACHE: compiled };

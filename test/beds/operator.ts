@@ -6,7 +6,6 @@ import { existsSync, openSync, readFileSync, closeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { compileCache } from '../support/compile-cache.ts';
 import { forgetProcess, freePorts, reapProcess } from './processes.ts';
 import type { Exit } from './processes.ts';
 import { AbortedWait, waitFor } from './wait.ts';
@@ -101,7 +100,7 @@ function spawnOperator({ env = {}, stdoutFile }: OperatorOptions, args: readonly
   const stdout = stdoutFile === undefined ? 'pipe' : openSync(stdoutFile, 'w');
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', stdout, 'pipe'],
-    env: { PATH: '/usr/bin:/bin', ...compileCache(), ...env },
+    env: { PATH: '/usr/bin:/bin', ...env },
   });
   if (typeof stdout === 'number') closeSync(stdout);
   return child;

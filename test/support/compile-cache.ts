@@ -1,7 +1,7 @@
-// Promises: the environment by which a program that a test starts keeps what Node has compiled, for the next one that starts:
-// up to half of a start is that. Empty when nobody has named a directory.
+// Promises: the environment by which a program that a test starts from its sources keeps what Node has made of them, for the
+// next one that starts: half of a start is that. Empty when nobody has named a directory.
 
-/** Where `npm test` and `npm run test:e2e` name it. Not Node's own name for it: with that, the coverage of the tests themselves would be inexact. */
+/** Where `npm test` names it. Not Node's own name: with that, the coverage of the tests themselves would be inexact. */
 export const COMPILE_CACHE_DIRECTORY = 'COMPILE_CACHE_DIRECTORY';
 
 /** For a child's environment. https://nodejs.org/api/module.html#module-compile-cache */
