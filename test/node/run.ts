@@ -1,8 +1,7 @@
 // Promises: `npm run test:node`: everything that real pods need is made ready (programs, packages, images), then the tests of
 // this folder run, those with a node each in namespaces of their own: the documentation's while the images are looked into, and
-// the cluster's alone, because it measures; with CI=true, where nobody reads figures, all beside each other. Status 1, with
-// one sentence on the last line, where the machine cannot do it: nothing is skipped. What it made for the kernel is gone
-// afterwards, however it ends.
+// the cluster's alone, because it measures. Status 1, with one sentence on the last line, where the machine cannot do it:
+// nothing is skipped. What it made for the kernel is gone afterwards, however it ends.
 import { spawn } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -83,13 +82,8 @@ async function runTests(): Promise<number> {
   chmodSync(scratch, 0o711);
   try {
     const ready = { packages, images, scratch };
-    const others = Promise.all([runOnImages(ready), runOnNode('docs.test.ts', ready)]);
-    if (process.env['CI'] !== 'true') {
-      const status = Math.max(...(await others));
-      return status === 0 ? await runOnNode('cluster.test.ts', ready) : status;
-    }
-    const all = await Promise.all([runOnNode('cluster.test.ts', ready), others]);
-    return Math.max(...all.flat());
+    const first = await Promise.all([runOnImages(ready), runOnNode('docs.test.ts', ready)]);
+    return Math.max(...first) === 0 ? await runOnNode('cluster.test.ts', ready) : Math.max(...first);
   } finally {
     await removeScratchDirectory(scratch);
   }
