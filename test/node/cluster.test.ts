@@ -420,9 +420,8 @@ describe('real pods', () => {
   test('a thousand credentials cost a thousand exchanges, and fit the resources of the chart', {
     timeout: 180_000,
   }, async (context) => {
-    const pod = await leader();
-    const pid = await processIn(node, pod);
-    tellMemory(context, pod, pid, 1);
+    const before = await leader();
+    tellMemory(context, before, await processIn(node, before), 1);
     const startedAt = performance.now();
     await createFleet('many', FLEET);
     await untilFleetIssued('many', FLEET, 120_000);
@@ -430,7 +429,9 @@ describe('real pods', () => {
       `${FLEET} credentials created and issued in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`,
     );
     assert.equal(fleetSTS.calls.filter(({ status }) => status === 200).length, FLEET);
-    const { residentMiB, peakMiB, limitMiB } = tellMemory(context, pod, pid, FLEET + 1);
+    // The same, unless the machine was too busy for it to renew its Lease: then the one that took over holds them all.
+    const pod = await leader();
+    const { residentMiB, peakMiB, limitMiB } = tellMemory(context, pod, await processIn(node, pod), FLEET + 1);
     assert.ok(residentMiB < requestedMiB(pod), 'the request holds a thousand credentials, and the files of the image');
     assert.ok(peakMiB < limitMiB / 2, 'the limit holds twice as much');
     assert.match(await metricsOf(pod), /leader_election_master_status/);
