@@ -258,7 +258,9 @@ describe('the issuer', () => {
     await node.settled();
     await force();
     await bed.untilIssued(orders, SOON.timeoutMs);
-    assert.equal(others.aws.issued.length, 1);
+    // The one that was asked for, and the retry of the refused one where that came first.
+    const { length } = others.aws.issued;
+    assert.ok(length === 1 || length === 2, `${length} exchanges`);
   });
 });
 
