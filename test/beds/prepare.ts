@@ -3,26 +3,17 @@
 // how to get it. It runs before the tests, whose time limits know nothing of compilers.
 import { formerRelease } from '../../tools/release-fixture.ts';
 import { monitoringCRDs } from '../support/monitoring-crds.ts';
-import { END_TO_END_BINARIES, MissingToolError, REAL_NODE_BINARIES, ensureBinaries } from './binaries.ts';
-import { ensureImages } from './image.ts';
+import { END_TO_END_BINARIES, MissingToolError, ensureBinaries } from './binaries.ts';
 import { ensureJQ } from './jq.ts';
-import { requireRoot } from './namespaces.ts';
-import { ensureNodePackages } from './node-packages.ts';
+import { ensureNodeSupplies } from './node-supplies.ts';
 import { ensureReleaseProgram } from './release-program.ts';
-
-async function ensureNodes(): Promise<void> {
-  requireRoot();
-  const packages = await ensureNodePackages();
-  await ensureBinaries(REAL_NODE_BINARIES);
-  await ensureImages(packages);
-}
 
 try {
   await ensureBinaries(END_TO_END_BINARIES);
   await ensureReleaseProgram(formerRelease());
   await monitoringCRDs();
   await ensureJQ();
-  if (process.argv.includes('--with-nodes')) await ensureNodes();
+  if (process.argv.includes('--with-nodes')) await ensureNodeSupplies();
 } catch (error) {
   const told = error instanceof MissingToolError ? error.message : String(error instanceof Error ? error.stack : error);
   process.stderr.write(`The tests on real beds cannot run. ${told}\n`);

@@ -130,14 +130,13 @@ async function atRest(): Promise<Vitals> {
   let sinceMs = performance.now();
   await waitFor(
     'no connection to be closed any more',
-    async () => {
-      await sleep(500);
+    () => {
       const now = descriptors(operator.pid).sockets;
       if (now !== sockets) sinceMs = performance.now();
       sockets = now;
       return performance.now() - sinceMs >= IDLE_MS;
     },
-    { timeoutMs: 60_000 },
+    { timeoutMs: 60_000, everyMs: 500 },
   );
   return await vitalsOf(operator);
 }

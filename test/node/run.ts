@@ -5,11 +5,10 @@
 import { spawn } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ensureBinaries, MissingToolError, REAL_NODE_BINARIES } from '../beds/binaries.ts';
-import { ensureImages } from '../beds/image.ts';
-import { makeCgroups, removeCgroups, requireRoot, showInNamespaces } from '../beds/namespaces.ts';
+import { MissingToolError } from '../beds/binaries.ts';
+import { makeCgroups, removeCgroups, showInNamespaces } from '../beds/namespaces.ts';
 import type { NodeSupplies } from '../beds/node.ts';
-import { ensureNodePackages } from '../beds/node-packages.ts';
+import { ensureNodeSupplies } from '../beds/node-supplies.ts';
 import { removeScratchDirectory, scratchDirectory } from '../beds/processes.ts';
 
 const HERE = fileURLToPath(new URL('./', import.meta.url));
@@ -73,10 +72,7 @@ async function runOnImages({ packages, images }: Ready): Promise<number> {
 }
 
 async function runTests(): Promise<number> {
-  requireRoot();
-  const packages = await ensureNodePackages();
-  await ensureBinaries(REAL_NODE_BINARIES);
-  const images = await ensureImages(packages);
+  const { packages, images } = await ensureNodeSupplies();
   const scratch = scratchDirectory('node');
   // SeaweedFS runs as nobody, in a directory below.
   chmodSync(scratch, 0o711);
