@@ -114,7 +114,8 @@ export function crdPage(crd: CustomResourceDefinition): string {
 const DISPOSITIONS = {
   invalid:
     'refused by the operator without a call; waits for a change of the resource, the ServiceAccount or the Secret',
-  denied: 'refused by STS or Kubernetes; tried again slowly, 1 to 10 minutes',
+  denied: 'refused by STS, or by what stands in the cluster; tried again slowly, 1 to 10 minutes',
+  forbidden: 'refused by the API server; tried again after 5 seconds, then more and more slowly, up to 10 minutes',
   throttled: 'asked to wait; tried again when the other side said, else as transient',
   transient: 'goes away by itself; tried again in 5 to 60 seconds',
   token: 'STS did not take the token; once more with a fresh one, then as denied',

@@ -309,6 +309,7 @@ export interface WorkloadCredentialStatus {
    * Attempts that failed since the last success.
    */
   readonly consecutiveFailures?: number;
+  readonly failuresByClass?: WorkloadCredentialFailuresByClass;
   readonly lastFailure?: WorkloadCredentialFailure;
   /**
    * The value of the annotation workloadcredentials.io/refresh-requested that was last answered.
@@ -360,6 +361,23 @@ export interface WorkloadCredentialSecretStatus {
    * Its resourceVersion.
    */
   readonly resourceVersion?: string;
+}
+/**
+ * Attempts that failed since the last success, by class (docs/reference/errors.md). The wait after a failure doubles with the number of its class, so that the first refusal after a long outage is retried as a first one.
+ */
+export interface WorkloadCredentialFailuresByClass {
+  /**
+   * Outages, throttling included.
+   */
+  readonly transient?: number;
+  /**
+   * Refusals by the API server.
+   */
+  readonly forbidden?: number;
+  /**
+   * Refusals by STS, of a token too, or by what stands in the cluster.
+   */
+  readonly denied?: number;
 }
 /**
  * The last attempt that failed. It stays after a success.

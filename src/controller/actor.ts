@@ -28,6 +28,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { adoptionOf, existingLive, existingSecret, type ExistingSecret } from './existing-secret.ts';
 import type { Exchanger } from './exchanger.ts';
+import { isKubeFailure } from './failures.ts';
 import type { KeyMemories } from './memories.ts';
 import type { SecretWriter, WrittenSecret } from './secret-writer.ts';
 
@@ -130,7 +131,13 @@ export class Actor {
       forced: last === undefined ? undefined : { lastTimeMs: last, waits: false },
     });
     const subject = { namespace: observed.namespace, name: observed.credential.metadata.name, resolved };
-    const exchanged = await exchanger.exchange(subject, options);
+    const exchanged = await exchanger.exchange(subject, options).catch((error: unknown) => {
+      if (isKubeFailure(error)) {
+        // No token, no call to STS: what was asked for keeps no distance from this.
+        memories.remember(key, observed.uid, { forced: before });
+      }
+      throw error;
+    });
     if (!exchanged.granted) {
       memories.remember(key, observed.uid, { forced: before });
       return { outcome: { kind: 'waiting' }, assessment, wakeAtMs: clock.now() + exchanged.retryAfterMs };

@@ -124,6 +124,8 @@ function outcomeOf(error: unknown, signal: AbortSignal): CallOutcome {
   const outcomes: Readonly<Record<(typeof ERRORS)[ErrorCode]['disposition'], CallOutcome>> = {
     invalid: 'aborted',
     denied: 'refused',
+    // No word of STS.
+    forbidden: 'aborted',
     token: 'refused',
     throttled: 'throttled',
     transient: 'outage',

@@ -6,6 +6,7 @@ import { cloudOf, secretNameOf } from '../api/resolve.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
 import { type Assessment, lastKnown } from '../credential/assessment.ts';
 import { CredentialError } from '../credential/errors.ts';
+import { failuresLike } from '../credential/failure-account.ts';
 import type { Observed, Settings } from '../credential/observed.ts';
 import { mayBeTaken, ownership } from '../credential/ownership.ts';
 import { plan, type Plan, refreshRequested } from '../credential/plan.ts';
@@ -55,9 +56,10 @@ export interface ReconcilerOptions {
 const MAX_LOOKS = 4;
 /** No wake-up is trusted for longer: a clock that was set is noticed within this time. Costs no call. */
 const MAX_SLEEP_MS = 10 * 60_000;
-/** After a status that could not be written; the second where somebody has to permit it first. */
+/** After a status that could not be written; where it was refused, doubling. */
 const STATUS_RETRY_MS = 5_000;
-const STATUS_DENIED_RETRY_MS = 60_000;
+/** While status cannot be told, no wait of ours is longer: neither for the next status, nor for the next token. */
+const MOST_UNTOLD_WAIT_MS = 60_000;
 /** After the API server denied what the cache has: it may be wrong (a proxy's 404), and then no event comes. */
 const LOOK_AGAIN_MS = 60_000;
 
@@ -299,6 +301,7 @@ export class Reconciler {
           }),
         options,
       );
+      this.#memories.remember(key, observed.uid, { unwrittenStatuses: undefined });
       if (written === undefined) {
         return { requeueAfterMs: LOOK_AGAIN_MS };
       }
@@ -318,27 +321,46 @@ export class Reconciler {
   #afterUnwrittenStatus(
     key: string,
     observed: Observed,
-    { outcome, assessment }: Acted,
-    failure: CredentialError,
+    { outcome, assessment, wakeAtMs }: Acted,
+    { retryAfterSeconds, disposition }: CredentialError,
   ): ReconcileResult {
+    const nowMs = this.#options.clock.now();
+    const before = this.#memories.of(key, observed.uid).unwrittenStatuses ?? 0;
+    this.#memories.remember(key, observed.uid, { unwrittenStatuses: before + 1 });
     if (outcome.kind === 'failed') {
-      const nowMs = this.#options.clock.now();
-      const retryNotBeforeMs = retryTimeMs({
-        uid: observed.uid,
-        code: outcome.error.code,
-        failures: (observed.credential.status?.consecutiveFailures ?? 0) + 1,
-        failureTimeMs: nowMs,
-        expirationTimeMs: assessment.record?.expirationTimeMs,
-        retryAfterSeconds: outcome.error.retryAfterSeconds,
-      });
-      this.#memories.remember(key, observed.uid, { retryNotBeforeMs });
+      this.#rememberUntold(key, observed, { assessment, error: outcome.error, statuses: before });
     }
-    const { retryAfterSeconds, disposition } = failure;
-    const retryMs = disposition === 'denied' ? STATUS_DENIED_RETRY_MS : STATUS_RETRY_MS;
-    // However long the API server wants its peace, no credential expires for the sake of a status.
-    return {
-      requeueAfterMs: Math.min(MAX_SLEEP_MS, retryAfterSeconds === undefined ? retryMs : retryAfterSeconds * 1000),
-    };
+    if (retryAfterSeconds !== undefined) {
+      // However long the API server wants its peace, no credential expires for the sake of a status.
+      return { requeueAfterMs: Math.min(MAX_SLEEP_MS, retryAfterSeconds * 1000) };
+    }
+    // One that is out is asked again soon; one that refuses may do so for a moment after its start, or for days.
+    const doublings = disposition === 'forbidden' ? Math.min(before, 30) : 0;
+    const statusMs = Math.min(MOST_UNTOLD_WAIT_MS, STATUS_RETRY_MS * 2 ** doublings);
+    const { retryNotBeforeMs } = this.#memories.of(key, observed.uid);
+    const wishesMs = [wakeAtMs, retryNotBeforeMs].filter((timeMs) => timeMs !== undefined && timeMs > nowMs);
+    return { requeueAfterMs: Math.min(statusMs, ...wishesMs.map((timeMs = Infinity) => timeMs - nowMs)) };
+  }
+
+  #rememberUntold(
+    key: string,
+    observed: Observed,
+    { assessment, error, statuses }: { assessment: Assessment; error: CredentialError; statuses: number },
+  ): void {
+    const nowMs = this.#options.clock.now();
+    // One that is out is asked again soon; one that refuses is asked more and more slowly, though no status counts that.
+    const isRefused = error.disposition === 'forbidden';
+    const retryMs = retryTimeMs({
+      uid: observed.uid,
+      code: error.code,
+      failures: failuresLike(error.code, observed.credential.status) + 1 + (isRefused ? statuses : 0),
+      failureTimeMs: nowMs,
+      expirationTimeMs: assessment.record?.expirationTimeMs,
+      retryAfterSeconds: error.retryAfterSeconds,
+    });
+    // Nothing would end this wait, neither news nor a status that can be written again.
+    const retryNotBeforeMs = isRefused ? Math.min(retryMs ?? Infinity, nowMs + MOST_UNTOLD_WAIT_MS) : retryMs;
+    this.#memories.remember(key, observed.uid, { retryNotBeforeMs });
   }
 
   #tell(observed: Observed, { outcome }: Acted, events: readonly StatusEvent[]): void {
@@ -383,7 +405,7 @@ export class Reconciler {
     const retryMs = retryTimeMs({
       uid: observed.uid,
       code: error.code,
-      failures: Math.max(1, status.consecutiveFailures ?? 1),
+      failures: Math.max(1, failuresLike(error.code, status)),
       failureTimeMs: parseTime(status.lastFailure?.time) ?? this.#options.clock.now(),
       expirationTimeMs: assessment.record?.expirationTimeMs,
       retryAfterSeconds,

@@ -6,12 +6,15 @@ import type { StateReason } from '../api/names.ts';
 /**
  * What to do about a failure:
  * - invalid: refused by us, without a call; waits for a change of the resource, ServiceAccount or Secret.
- * - denied: refused by STS or by Kubernetes; somebody else has to change something that sends no event: slow retries.
+ * - denied: refused by STS, or by what stands in the cluster; somebody has to change something that sends no event: slow
+ *   retries.
+ * - forbidden: refused by the API server, which also refuses for a moment, after its start, what it allows later: fast
+ *   retries that become slow ones.
  * - throttled: asked to wait: Retry-After, else as transient.
  * - transient: goes away by itself: fast retries.
  * - token: STS did not take the token: once more with a fresh token, then as denied.
  */
-export type Disposition = 'invalid' | 'denied' | 'throttled' | 'transient' | 'token';
+export type Disposition = 'invalid' | 'denied' | 'forbidden' | 'throttled' | 'transient' | 'token';
 
 interface ErrorEntry {
   readonly disposition: Disposition;
@@ -71,7 +74,7 @@ export const ERRORS = {
     'Find the other writer (kubectl get secret --show-managed-fields) and stop it.',
   ),
   TokenRequestDenied: entry(
-    'denied',
+    'forbidden',
     'The API server refused to mint a token for the ServiceAccount.',
     "Check the operator's RBAC for create on serviceaccounts/token and the admission policies.",
   ),
@@ -81,12 +84,12 @@ export const ERRORS = {
     "Compare both values in the message; change the API server's issuer or the operator's audience.",
   ),
   SecretWriteDenied: entry(
-    'denied',
+    'forbidden',
     'The API server refused to write the Secret (RBAC, quota or admission).',
     'Change what the message names; the credential is kept in memory meanwhile.',
   ),
   KubernetesDenied: entry(
-    'denied',
+    'forbidden',
     'The API server refused a read or a status write.',
     "Check the operator's RBAC and the admission policies.",
   ),

@@ -34,8 +34,10 @@ export interface KeyMemory {
    * that is still to be answered, whatever status says was observed.
    */
   readonly forced?: { readonly lastTimeMs: number; readonly waits: boolean } | undefined;
-  /** The wait that STS or the API server asked for. */
+  /** The wait that STS or the API server asked for, or that follows from a failure which status could not be told. */
   readonly retryNotBeforeMs?: number | undefined;
+  /** How often in a row the status could not be written: for as long, nothing in it counts what failed. */
+  readonly unwrittenStatuses?: number | undefined;
   /**
    * The resourceVersion at which a Secret that cannot be written stands in the label-selected cache, which will tell when
    * it changes or goes.

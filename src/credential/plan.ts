@@ -10,11 +10,12 @@ import { BEFORE_EXCHANGE, BEFORE_SECRET, firstFinding } from './checks.ts';
 import { type Assessment, assess, claimant, NOTHING, UNKNOWN } from './assessment.ts';
 import { contested, secretRefusal } from './conflicts.ts';
 import { type CredentialError, ERRORS, type ErrorCode } from './errors.ts';
+import { failuresLike, failureToRetry } from './failure-account.ts';
 import { sameInput } from './hashes.ts';
 import type { Observed, Settings } from './observed.ts';
 import { mayBeTaken, ownership } from './ownership.ts';
 import { failureTimeMs, parseTime } from './record.ts';
-import { contestedDelayMs, forcedUntilMs, LONGEST_WAIT_MS, type RetryInput, retryTimeMs } from './schedule.ts';
+import { contestedDelayMs, forcedUntilMs, LONGEST_WAIT_MS, retryTimeMs } from './schedule.ts';
 
 /** Why an exchange is made. */
 export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Requested' | 'Due';
@@ -282,23 +283,16 @@ function believed(untilMs: number | undefined, nowMs: number): number | undefine
 const IN_THE_WAY: readonly string[] = ['SecretConflict', 'SecretTerminating'] satisfies readonly ErrorCode[];
 
 /** The failure that status tells of, if a back-off follows from it. */
-function recordedFailure({
-  credential,
-  memory,
-  secret,
-}: Observed): Pick<RetryInput, 'code' | 'failures' | 'failureTimeMs'> | undefined {
-  const { consecutiveFailures: failures = 0, lastFailure } = credential.status ?? {};
-  if (failures === 0 || lastFailure === undefined || !isErrorCode(lastFailure.reason)) {
+function recordedFailure({ credential, memory, secret }: Observed): ReturnType<typeof failureToRetry> {
+  const failure = failureToRetry(credential.status);
+  if (failure === undefined) {
     return undefined;
   }
   // The Secret that was in the way has been read, and may be written now.
-  const isCleared = IN_THE_WAY.includes(lastFailure.reason) && secret.kind === 'live';
+  const isCleared = IN_THE_WAY.includes(failure.code) && secret.kind === 'live';
   // While a contest is remembered, its own pace counts (contestedUntil).
-  const isContest = lastFailure.reason === 'SecretContested' && memory.contest !== undefined;
-  const timeMs = parseTime(lastFailure.time);
-  return timeMs === undefined || isContest || isCleared
-    ? undefined
-    : { code: lastFailure.reason, failures, failureTimeMs: timeMs };
+  const isContest = failure.code === 'SecretContested' && memory.contest !== undefined;
+  return isContest || isCleared ? undefined : failure;
 }
 
 /** Whether the spec changed, a refresh was requested, or the Secret in the way went, since the last attempt. */
@@ -313,10 +307,6 @@ function isNews(observed: Observed): boolean {
   const requested = refreshRequested(observed);
   const isNewRequest = requested !== undefined && requested !== status?.lastHandledRefreshRequest;
   return isNewRequest || status?.observedGeneration !== metadata.generation;
-}
-
-function isErrorCode(reason: string): reason is ErrorCode {
-  return Object.hasOwn(ERRORS, reason);
 }
 
 /**
@@ -352,7 +342,7 @@ function refuse(observed: Observed, error: CredentialError, assessment: Assessme
   const retryMs = retryTimeMs({
     uid: observed.uid,
     code: error.code,
-    failures: (observed.credential.status?.consecutiveFailures ?? 0) + 1,
+    failures: failuresLike(error.code, observed.credential.status) + 1,
     failureTimeMs: failureTimeMs(nowMs),
     expirationTimeMs: assessment.record?.expirationTimeMs,
   });

@@ -1,7 +1,7 @@
 // Promises: when a credential is refreshed and when a failed attempt is repeated. Pure: the same input has the same
 // answer, so a restart or a second replica comes to the same time, and no herd forms. Never later than the expiration.
 // And the end of a credential that files say.
-import { ERRORS, type ErrorCode } from './errors.ts';
+import { type Disposition, ERRORS, type ErrorCode } from './errors.ts';
 import { hashedFraction } from './hashes.ts';
 
 const SECOND_MS = 1000;
@@ -95,9 +95,10 @@ export function fileExpirationMs({
 /** Under this remaining life transient failures are retried more often. */
 const URGENT_MS = 10 * MINUTE_MS;
 
-/** Doubling delays, in milliseconds, by disposition (DESIGN: 5 s to 60 s; 1 min to 10 min). */
+/** Doubling delays, in milliseconds, by disposition (DESIGN: 5 s to 60 s; 1 min to 10 min; ADR 0005: 5 s to 10 min). */
 const TRANSIENT = { firstMs: 5 * SECOND_MS, mostMs: 60 * SECOND_MS, mostUrgentMs: 20 * SECOND_MS };
 const DENIED = { firstMs: MINUTE_MS, mostMs: 10 * MINUTE_MS };
+const FORBIDDEN = { firstMs: 5 * SECOND_MS, mostMs: 10 * MINUTE_MS };
 /** While a credential lives, nothing but its own end makes a wait longer than this part of what is left of it ... */
 const PART_OF_LIFE = 1 / 5;
 /** ... or than this, whichever is longer. */
@@ -113,11 +114,28 @@ const MOST_RETRY_AFTER_MS = 10 * MINUTE_MS;
  */
 export const LONGEST_WAIT_MS = 15 * MINUTE_MS;
 
+/** Failures that are retried by one rule are counted together. */
+export type Pace = Exclude<Disposition, 'invalid' | 'throttled' | 'token'>;
+
+const PACES: Readonly<Record<Disposition, Pace | undefined>> = {
+  invalid: undefined,
+  denied: 'denied',
+  token: 'denied',
+  forbidden: 'forbidden',
+  throttled: 'transient',
+  transient: 'transient',
+};
+
+/** The pace at which a failure is retried; undefined: it is not retried by time. */
+export function paceOf(code: ErrorCode): Pace | undefined {
+  return PACES[ERRORS[code].disposition];
+}
+
 /** What the time of the next attempt depends on; all of it is in status, so a restart changes nothing. */
 export interface RetryInput {
   readonly uid: string;
   readonly code: ErrorCode;
-  /** Failures in a row, this one included: 1 or more. */
+  /** Failures of this pace since the last success, this one included: 1 or more. */
   readonly failures: number;
   readonly failureTimeMs: number;
   /** End of the live credential; undefined if there is none. */
@@ -141,6 +159,8 @@ function retryDelayMs(input: RetryInput): number | undefined {
       return input.failures === 1 ? FRESH_TOKEN_MS : deniedDelayMs(input, input.failures - 1, remainingMs);
     case 'denied':
       return deniedDelayMs(input, input.failures, remainingMs);
+    case 'forbidden':
+      return forbiddenDelayMs(input, remainingMs);
     case 'throttled':
       return Math.max(throttledDelayMs(input, remainingMs), transientDelayMs(input, remainingMs));
     case 'transient':
@@ -153,6 +173,12 @@ function deniedDelayMs(input: RetryInput, failures: number, remainingMs: number 
   const delayMs = doubled(DENIED.firstMs, failures, Math.min(DENIED.mostMs, longestMs(remainingMs)));
   // Spread earlier, so that the cap holds; never under the floor.
   return Math.max(DENIED.firstMs, delayMs * (1 - SPREAD * chance(input)));
+}
+
+/** 5 s doubling to 10 min, capped as what is denied; while short, up to half of it earlier: after a start all come at once. */
+function forbiddenDelayMs(input: RetryInput, remainingMs: number | undefined): number {
+  const delayMs = doubled(FORBIDDEN.firstMs, input.failures, Math.min(FORBIDDEN.mostMs, longestMs(remainingMs)));
+  return delayMs * (1 - (delayMs > MINUTE_MS ? SPREAD : 0.5) * chance(input));
 }
 
 /**

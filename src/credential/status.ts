@@ -6,7 +6,7 @@
 //   C, refresh failing                                               True             -            -        False
 //                                                                      RefreshFailing
 //   no C, not tried yet, transient or throttled                      False            True         -        - / False
-//   no C, invalid or denied                                          False            -            True     False
+//   no C, the other classes                                          False            -            True     False
 //   expired                                                          False Expired    if transient if not   False
 //   suspended                                                        as C, Suspended  -            -        -
 import { setConditions, type WantedCondition } from '../api/conditions.ts';
@@ -14,8 +14,9 @@ import type { Condition } from '../api/meta.ts';
 import type { Cloud, ConditionType } from '../api/names.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
 import type { Assessment } from './assessment.ts';
-import { type CredentialError, ERRORS, type ErrorCode } from './errors.ts';
-import { failureTimeMs, formatTime, parseTime } from './record.ts';
+import { type CredentialError, ERRORS } from './errors.ts';
+import { type FailureAccount, isAttempt, isErrorCode, isRepetition, withFailure } from './failure-account.ts';
+import { formatTime, parseTime } from './record.ts';
 
 /** What a reconcile came to. */
 export type Outcome =
@@ -66,8 +67,6 @@ export interface NextStatus {
   readonly events: readonly StatusEvent[];
 }
 
-const MAX_FAILURE_MESSAGE = 1024;
-
 interface Failure {
   /** A Reason, or what another version wrote. */
   readonly code: string;
@@ -93,16 +92,14 @@ export function nextStatus(input: StatusInput): NextStatus {
   return { status, events: events(input, status, wanted) };
 }
 
-type FailureFields = Pick<
-  WorkloadCredentialStatus,
-  'consecutiveFailures' | 'lastFailure' | 'lastHandledRefreshRequest'
->;
+type FailureFields = FailureAccount & Pick<WorkloadCredentialStatus, 'lastHandledRefreshRequest'>;
 
-/** consecutiveFailures, lastFailure and lastHandledRefreshRequest. */
+/** The account of failures, and lastHandledRefreshRequest. */
 function failureFields(input: StatusInput): FailureFields {
   const { previous, outcome, refreshRequested } = input;
-  const before = previous?.consecutiveFailures ?? 0;
   const kept = pick(previous, ['lastFailure', 'lastHandledRefreshRequest']);
+  const consecutiveFailures = previous?.consecutiveFailures ?? 0;
+  const standing = { ...kept, ...pick(previous, ['failuresByClass']), consecutiveFailures };
   switch (outcome.kind) {
     case 'issued':
       return { ...kept, ...handled(refreshRequested), consecutiveFailures: 0 };
@@ -110,15 +107,14 @@ function failureFields(input: StatusInput): FailureFields {
       // The Secret knows better: it was written first.
       return { ...kept, ...handled(input.assessment.record?.refreshHandled), consecutiveFailures: 0 };
     case 'waiting':
-      return { ...kept, consecutiveFailures: before };
+      return standing;
     case 'failed':
       return isRepetition(outcome.error, previous)
-        ? { ...kept, consecutiveFailures: before }
+        ? standing
         : {
             ...kept,
             ...handled(isAttempt(outcome.error.code) ? refreshRequested : undefined),
-            consecutiveFailures: before + 1,
-            lastFailure: lastFailure(outcome.error, input.nowMs),
+            ...withFailure(outcome.error, previous, input.nowMs),
           };
   }
 }
@@ -141,40 +137,8 @@ function pick<K extends keyof WorkloadCredentialStatus>(
   return found as Pick<WorkloadCredentialStatus, K>;
 }
 
-/** A refusal that was not an attempt and says what status says already: nothing happened, so nothing is written. */
-function isRepetition(error: CredentialError, previous: WorkloadCredentialStatus | undefined): boolean {
-  return (
-    !isAttempt(error.code) &&
-    (previous?.consecutiveFailures ?? 0) > 0 &&
-    previous?.lastFailure?.reason === error.code &&
-    previous.lastFailure.message === failureMessage(error)
-  );
-}
-
-/** Invalid and contested are judged anew at each reconcile, without a call; the others are attempts that failed. */
-function isAttempt(code: ErrorCode): boolean {
-  return ERRORS[code].disposition !== 'invalid' && code !== 'SecretContested';
-}
-
-/** Cut within a character, it would come back from the API server as another text. */
-function failureMessage({ message }: CredentialError): string {
-  return message.slice(0, MAX_FAILURE_MESSAGE).toWellFormed();
-}
-
-function lastFailure(error: CredentialError, nowMs: number): NonNullable<WorkloadCredentialStatus['lastFailure']> {
-  return {
-    time: formatTime(failureTimeMs(nowMs)),
-    reason: error.code,
-    message: failureMessage(error),
-    ...(error.requestID === undefined ? {} : { requestID: error.requestID }),
-  };
-}
-
 /** The failure that conditions speak of: this reconcile's, or the last one's while something is still wanted. */
-function standingFailure(
-  { outcome }: StatusInput,
-  failed: Pick<WorkloadCredentialStatus, 'consecutiveFailures' | 'lastFailure'>,
-): Failure | undefined {
+function standingFailure({ outcome }: StatusInput, failed: FailureAccount): Failure | undefined {
   if (outcome.kind === 'failed') {
     return { code: outcome.error.code, message: outcome.error.message, stalls: isStalling(outcome.error.code) };
   }
@@ -185,13 +149,9 @@ function standingFailure(
   return { code: last.reason, message: last.message, stalls: isStalling(last.reason) };
 }
 
-/** Invalid and denied wait for somebody; transient and throttled for time. A code of another version stalls nothing. */
+/** Transient and throttled wait for time; the others for somebody. A code of another version stalls nothing. */
 function isStalling(code: string): boolean {
-  if (!Object.hasOwn(ERRORS, code)) {
-    return false;
-  }
-  const { disposition } = ERRORS[code as ErrorCode];
-  return disposition === 'invalid' || disposition === 'denied' || disposition === 'token';
+  return isErrorCode(code) && !['transient', 'throttled'].includes(ERRORS[code].disposition);
 }
 
 type Wanted = Partial<Record<ConditionType, WantedCondition>>;

@@ -8,7 +8,7 @@ import { TransportError, type TransportErrorKind } from '../../src/transport/tra
 import { failureOf } from '../support/sts-contract.ts';
 import { askAt, bodyOf, DIALECTS, PLACES } from '../support/sts-dialects.ts';
 
-type Class = Exclude<Disposition, 'invalid'>;
+type Class = Exclude<Disposition, 'invalid' | 'forbidden'>;
 /** Status, code, message. */
 type Said = readonly [status: number, code: string, message?: string];
 

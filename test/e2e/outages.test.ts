@@ -227,8 +227,7 @@ describe('an API server', { timeout: 400_000 }, () => {
     const startedAtMs = Date.now();
     await bed.kubernetes.restartAPIServer();
     const readyMs = Date.now() - startedAtMs;
-    // Until its authorizer has read the Roles, an API server refuses what it grants, and a refusal is tried again after a minute.
-    await untilRefreshed(KEYS, 'restarted', 150_000);
+    await untilRefreshed(KEYS, 'restarted');
     assert.deepEqual(
       exchanges(),
       before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
@@ -314,7 +313,7 @@ describe('an API server', { timeout: 400_000 }, () => {
     await Promise.all(readers.map(async (reader) => await reader.look()));
     const askedAtMs = Date.now();
     await requestRefresh(asked, 'after-restore');
-    await untilRefreshed(asked, 'after-restore', 200_000);
+    await untilRefreshed(asked, 'after-restore');
     const lateMs = await latenessOf(readers, askedAtMs);
     await apply(LATER);
     await bed.untilIssued(LATER);

@@ -14,6 +14,12 @@ const FAULT_MS = 120_000;
 const MOST_LATE_MS = 65_000;
 /** What STS refuses waits up to a fifth of the remaining life. */
 const DENIED_MOST_LATE_MS = 125_000;
+/** What the API server refuses is tried again after 5, 10 and 20 s at most, and then more slowly. */
+const FORBIDDEN_MS = 15_000;
+const FORBIDDEN_MOST_LATE_MS = 22_000;
+/** Token, Secret and status. */
+const WRITES = /\/serviceaccounts\/[^/]+\/token\b|\/secrets\/[^?]+\?fieldManager|\/status\?/;
+const TOKEN_REQUEST = /\/serviceaccounts\/[^/]+\/token\b/;
 /** A minute of an STS that is out holds no more calls for one credential: 5, 10, 20, 40 s, and the jitter. */
 const MOST_CALLS = 20;
 const SLOW_MS = 8_000;
@@ -118,6 +124,42 @@ describe('an STS that', { timeout: 120_000 }, () => {
       await scene.delete();
     });
   }
+
+  test('is back while the API server still refuses what it grants is asked again seconds after that, and not minutes', async (context) => {
+    const scene = await issuedThroughProxy();
+    const reader = scene.reader();
+    await bed.skipTo(scene.refreshTimeMs() - 500);
+    proxy.fail(STS_FAULTS.unavailable);
+    await bed.clock.skip(FAULT_MS, 500);
+    proxy.heal();
+    const from = proxy.calls.length;
+    // So does an API server that has just been started, until it has read the Roles.
+    const heal = bed.sandbox.apiServer.faults.add({
+      match: { pathPattern: WRITES },
+      action: { kind: 'status', status: 403 },
+    });
+    const refusedFrom = bed.sandbox.apiServer.requestLog.length;
+    const refusals = (): number =>
+      bed.operatorCalls(refusedFrom).filter(({ target }) => TOKEN_REQUEST.test(target)).length;
+    await skipUntil('a refusal', MOST_LATE_MS, () => refusals() > 0);
+    await bed.clock.skip(FORBIDDEN_MS, 500);
+    const refused = refusals();
+    heal();
+    const endedMs = bed.clock.now();
+    await skipUntil('a refresh', FORBIDDEN_MOST_LATE_MS, () => scene.condition('Refreshed')?.reason === 'Issued');
+    await reader.look();
+    await reader.assertNeverExpired();
+    assert.ok(refused >= 2 && refused <= 4, `${refused} refused`);
+    assert.equal(proxy.calls.length - from, 1, 'a refused token costs no call to STS');
+    tellFault(context, {
+      fault: 'API server: 403 to all writes for 15 s, after 2 min without STS',
+      bed: 'sandbox',
+      did: `${countOf(refused, 'token request')} refused; 1 exchange after it`,
+      lateMs: lateness(reader.replacedAtMs, endedMs),
+      seen: reader.describe(),
+    });
+    await scene.delete();
+  });
 
   test('answers just before its deadline is waited for, and not called twice', async (context) => {
     const scene = await bed.scene();

@@ -91,7 +91,10 @@ export class FakeKubeApi implements KubeApi {
       if (metadata.resourceVersion !== credential.metadata.resourceVersion) throw kubeError(409, operation);
       this.#revision += 1;
       const next = { ...credential.metadata, resourceVersion: String(this.#revision) };
-      this.credential = { ...credential, metadata: next, status: { ...credential.status, ...status } };
+      const merged = Object.entries({ ...credential.status, ...status });
+      // A merge patch takes away what it names as null (RFC 7396).
+      const kept = Object.fromEntries(merged.filter(([, value]) => value !== null));
+      this.credential = { ...credential, metadata: next, status: kept };
       return this.credential;
     });
   }

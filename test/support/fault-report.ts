@@ -23,6 +23,7 @@ export const FAULT_REGISTER = {
   'API server: every connection reset, 2 min': ['sandbox'],
   'API server: takes connections, answers nothing, 2 min': ['sandbox'],
   'API server: acts and loses every answer, 2 min': ['sandbox'],
+  'API server: 403 to all writes for 15 s, after 2 min without STS': ['sandbox'],
   'API server killed and started again': ['real'],
   'API server stopped by SIGSTOP for 20 s': ['real'],
   'etcd restored from an older snapshot': ['real'],

@@ -19,6 +19,7 @@ import {
   HOUR,
   MINUTE,
   PARTS,
+  ROLE_ARN,
   SECOND,
   SETTINGS,
   T0,
@@ -36,10 +37,12 @@ function bench(cachedCredential?: WorkloadCredential) {
   const clock = new FakeClock(T0 + MINUTE);
   let exchanges = 0;
   let limitedForMs: number | undefined;
+  let failure: Error | undefined;
   const exchanger = {
     refusedForMs: () => limitedForMs,
     exchange: () => {
       exchanges += 1;
+      if (failure !== undefined) return Promise.reject(failure);
       const issueTimeMs = clock.now();
       const credential = anIssued({
         accessKeyID: `${PARTS.accessKeyID}${exchanges}`,
@@ -82,7 +85,10 @@ function bench(cachedCredential?: WorkloadCredential) {
   const limit = (forMs: number | undefined): void => {
     limitedForMs = forMs;
   };
-  return { api, clock, reconciler, reconcile, limit, exchanges: () => exchanges };
+  const failExchanges = (error: Error | undefined): void => {
+    failure = error;
+  };
+  return { api, clock, reconciler, reconcile, limit, failExchanges, exchanges: () => exchanges };
 }
 
 /** The operator's Secret of T0 is in the API server, and status knows it. */
@@ -213,14 +219,92 @@ describe('a key whose resource is in the cache', () => {
 });
 
 describe('a status that may not be written', () => {
-  test('is tried again each minute, not every few seconds', async () => {
-    const { api, reconcile } = bench();
-    api.credential = aCredential();
+  const refuse = (api: FakeKubeApi): void => {
     api.next(STATUS, 'before', () => {
       throw kubeError(403, STATUS);
     });
-    assert.ok(((await reconcile()) ?? 0) >= 30 * SECOND);
+  };
+
+  test('is tried again after 5 s, as an API server that starts refuses for a moment only, then each minute', async () => {
+    const { api, clock, reconcile, reconciler, exchanges } = bench();
+    api.credential = aCredential();
+    const waits: (number | undefined)[] = [];
+    for (let refusals = 0; refusals < 6; refusals += 1) {
+      refuse(api);
+      const afterMs = await reconcile();
+      waits.push((afterMs ?? 0) / SECOND);
+      await clock.advance(afterMs ?? 0);
+    }
+    assert.deepEqual(waits, [5, 10, 20, 40, 60, 60]);
+    assert.equal(reconciler.memorySize, 1);
+    await reconcile();
+    assert.equal(reconciler.memorySize, 0);
+    assert.equal(api.credential.status?.conditions?.[0]?.reason, 'Issued');
+    assert.equal(exchanges(), 1, 'for the sake of a status nothing is exchanged');
   });
+
+  test('neither hurries nor holds up the attempt that failed with it, and tells of it when it may be written', async () => {
+    const { api, clock, reconcile, exchanges, failExchanges } = bench();
+    settled(api);
+    const before = api.credential?.status;
+    api.credential = aCredential({ status: { ...before, ...aFailedStatus('STSUnavailable', { count: 7 }) } });
+    await clock.advance(45 * MINUTE);
+    failExchanges(kubeError(403, 'create serviceaccounts/token'));
+    const attemptsAtMs: number[] = [];
+    let isRefused = true;
+    const startMs = clock.now();
+    while (clock.now() < startMs + 10 * MINUTE) {
+      const seen = exchanges();
+      const calls = api.log.length;
+      if (api.pending === 0) {
+        api.next(STATUS, 'before', () => {
+          if (isRefused) throw kubeError(403, STATUS);
+        });
+      }
+      const afterMs = (await reconcile()) ?? 0;
+      if (exchanges() > seen) attemptsAtMs.push(clock.now());
+      assert.ok(afterMs > 0, `again after ${afterMs} ms`);
+      assert.ok(api.log.length - calls <= 4);
+      await clock.advance(afterMs);
+    }
+    const waits = attemptsAtMs.slice(1).map((atMs, index) => (atMs - (attemptsAtMs[index] ?? 0)) / SECOND);
+    for (const [index, seconds] of [5, 10, 20, 40].entries()) {
+      const wait = waits[index] ?? 0;
+      assert.ok(wait >= seconds / 2 && wait <= seconds + 1, `wait ${index} is ${wait} s`);
+    }
+    assert.ok(waits.length >= 6 && waits.slice(4).every((wait) => wait >= 29), waits.join(', '));
+    isRefused = false;
+    await reconcile();
+    const status = api.credential.status;
+    const told = status?.failuresByClass;
+    assert.equal(told?.forbidden, 1, 'status tells of the one that it can be told of');
+    assert.equal(told?.transient, 7);
+    assert.equal(status?.lastFailure?.reason, 'TokenRequestDenied');
+    assert.equal(status?.consecutiveFailures, 8);
+    const afterMs = (await reconcile()) ?? Infinity;
+    assert.ok(afterMs <= 5 * SECOND, `a status that is taken has it asked again after ${afterMs} ms`);
+  });
+
+  for (const [what, change] of [
+    ['a refresh that was asked for', { annotations: { 'workloadcredentials.io/refresh-requested': 'now' } }],
+    ['another spec', { generation: 2, spec: { aws: { roleARN: `${ROLE_ARN}-2`, region: 'eu-west-1' } } }],
+  ] as const) {
+    test(`does not have ${what} wait as if it had been made, when no token was to be had`, async () => {
+      const { api, clock, reconcile, exchanges, failExchanges } = bench();
+      settled(api);
+      api.credential = aCredential({ ...change, status: api.credential?.status });
+      failExchanges(kubeError(403, 'create serviceaccounts/token'));
+      refuse(api);
+      const afterMs = (await reconcile()) ?? Infinity;
+      assert.equal(exchanges(), 1);
+      assert.ok(afterMs <= 5 * SECOND, `again after ${afterMs} ms`);
+      await clock.advance(afterMs);
+      failExchanges(undefined);
+      await reconcile();
+      assert.equal(exchanges(), 2);
+      assert.equal(api.credential.status?.conditions?.find(({ type }) => type === 'Refreshed')?.status, 'True');
+    });
+  }
 
   test('does not keep the key away for as long as an answer asks for, which may be beyond the credential', async () => {
     const { api, reconcile } = bench();

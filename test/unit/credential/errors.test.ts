@@ -12,7 +12,7 @@ for (const code of codes) {
     assert.match(code, /^[A-Z][A-Za-z]+$/, 'a condition reason is one CamelCase word');
     assert.match(meaning, /^\S.*\.$/);
     assert.match(remedy, /^[A-Z].*[.)]$/);
-    assert.ok(['invalid', 'denied', 'throttled', 'transient', 'token'].includes(disposition));
+    assert.ok(['invalid', 'denied', 'forbidden', 'throttled', 'transient', 'token'].includes(disposition));
     assert.equal(new CredentialError(code, 'm').disposition, disposition);
   });
 }
@@ -22,7 +22,8 @@ test('no failure shares its word with a state or an event', () => {
   assert.equal(new Set(words).size, words.length);
 });
 
-// DESIGN: refused by us without a call is invalid; by STS or Kubernetes is denied; asked to wait is throttled.
+// DESIGN: refused by us without a call is invalid; by STS is denied; asked to wait is throttled. ADR 0005: by the API server is
+// forbidden.
 const dispositions: Readonly<Record<string, readonly ErrorCode[]>> = {
   invalid: [
     'InvalidSpec',
@@ -43,13 +44,11 @@ const dispositions: Readonly<Record<string, readonly ErrorCode[]>> = {
     'InternalError',
   ],
   token: ['TokenRejected'],
+  forbidden: ['TokenRequestDenied', 'SecretWriteDenied', 'KubernetesDenied'],
   denied: [
     'SecretConflict',
     'SecretContested',
-    'TokenRequestDenied',
     'TokenMismatch',
-    'SecretWriteDenied',
-    'KubernetesDenied',
     'AccessDenied',
     'RequestRejected',
     'PolicyRejected',

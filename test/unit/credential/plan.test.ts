@@ -349,6 +349,26 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
   ],
   ['a failure is repeated in its time', failing(1, DUE - 60 * SECOND), DUE, 'issue: Due'],
   ['many failures wait longer, at most a fifth of what is left', failing(9, DUE - 3 * MINUTE), DUE, 'wait, wanting'],
+  [
+    'a refusal by the API server waits for seconds, whatever failed otherwise before it',
+    {
+      status: aStatus(
+        aFailedStatus('TokenRequestDenied', {
+          count: 9,
+          failuresByClass: { transient: 8, forbidden: 1 },
+          timeMs: DUE - 5 * SECOND,
+        }),
+      ),
+    },
+    DUE,
+    'issue: Due',
+  ],
+  [
+    'of many refusals by the API server the wait is longer',
+    { status: aStatus(aFailedStatus('TokenRequestDenied', { count: 9, timeMs: DUE - 3 * MINUTE })) },
+    DUE,
+    'wait, wanting',
+  ],
   ['a new generation does not wait', { ...failing(1, LATER), ...CHANGED, generation: 2 }, LATER, 'issue: Changed'],
   ['a new request does not wait', { ...failing(1, LATER), ...REQUEST }, LATER, 'issue: Requested'],
   [

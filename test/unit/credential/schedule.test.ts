@@ -165,6 +165,27 @@ test('a denial waits at most a fifth of the remaining life, and never under 60 s
   );
 });
 
+test('what the API server refuses is repeated after 5 seconds, doubling to 10 minutes, up to half of it earlier', () => {
+  const wanted = [5, 10, 20, 40, 80, 160, 320, 600, 600];
+  for (const code of codesOf('forbidden')) {
+    for (const [index, seconds] of wanted.entries()) {
+      const delayMs = delayOf(failure(code, { failures: index + 1 }));
+      assert.ok(delayMs <= seconds * SECOND && delayMs >= (seconds * SECOND) / 2, `${code} ${index}: ${delayMs}`);
+    }
+  }
+});
+
+test('what the API server refuses waits at most a fifth of the remaining life, or 60 seconds', () => {
+  fc.assert(
+    fc.property(retries('TokenRequestDenied'), (input) => {
+      const delayMs = delayOf(input);
+      assert.ok(delayMs >= 2.5 * SECOND && delayMs <= 10 * MINUTE);
+      const leftMs = (input.expirationTimeMs ?? 0) - input.failureTimeMs;
+      assert.ok(leftMs <= 0 || delayMs <= Math.max(MINUTE, Math.ceil(leftMs / 5)));
+    }),
+  );
+});
+
 test('a transient failure is repeated within 2.5 to 60 seconds, and within 20 when under 10 minutes are left', () => {
   fc.assert(
     fc.property(retries('STSUnavailable'), (input) => {

@@ -295,6 +295,17 @@ test('failures are counted up, kept while waiting, and end with a success', () =
   assert.equal(count(SETTLED), 0);
 });
 
+test('failures are counted by class too, kept while waiting, and forgotten with a success', () => {
+  const previous = aStatus(aFailedStatus('STSUnavailable', { count: 8 }));
+  const counts = (outcome: Outcome): unknown => nextStatus(input({ previous, outcome })).status.failuresByClass;
+  assert.deepEqual(counts(failed('STSUnavailable')), { transient: 9 });
+  assert.deepEqual(counts(failed('TokenRequestDenied')), { transient: 8, forbidden: 1 });
+  assert.deepEqual(counts(failed('InvalidSpec')), { transient: 8 });
+  assert.deepEqual(counts(WAITING), { transient: 8 });
+  assert.equal(counts(ISSUED), undefined);
+  assert.equal(counts(SETTLED), undefined);
+});
+
 test('the last failure has the time rounded up, the request id and at most 1024 characters, and stays after a success', () => {
   const error = new CredentialError('AccessDenied', 'x'.repeat(2000), { requestID: 'r-1' });
   const { status } = nextStatus(input({ nowMs: NOW + 1, outcome: { kind: 'failed', error } }));
