@@ -91,10 +91,13 @@ export function unreachable(call: STSCall, what: string): CredentialError {
   return failure(call, 'STSUnavailable', `gave no answer for ${role(call)}: ${cloudMessage(what, call.secret)}`, {});
 }
 
-/** No answer, for a reason below HTTP. A region that does not exist shows itself as a host that has no address. */
+/**
+ * No answer, for a reason below HTTP. A region that does not exist shows itself as a host that has no address; so does a
+ * cluster whose DNS knows no hosts outside, which is looked for first: the pattern of regions keeps most mistakes out.
+ */
 export function noAnswer(call: STSCall, { code, message }: Pick<TransportError, 'code' | 'message'>): CredentialError {
   const field = SPEC_FIELD[call.cloud];
-  const hint = `; no host has that name, so correct ${field}.region, or ${field}.endpoint where it is set`;
+  const hint = `; if the cluster's DNS answers for other hosts outside, correct ${field}.region, or ${field}.endpoint where it is set`;
   return unreachable(call, code === 'ENOTFOUND' ? `${message}${hint}` : message);
 }
 
