@@ -301,7 +301,7 @@ export class Reconciler {
           }),
         options,
       );
-      this.#memories.remember(key, observed.uid, { unwrittenStatuses: undefined });
+      this.#memories.remember(key, observed.uid, { untoldRefusals: undefined });
       if (written === undefined) {
         return { requeueAfterMs: LOOK_AGAIN_MS };
       }
@@ -325,10 +325,13 @@ export class Reconciler {
     { retryAfterSeconds, disposition }: CredentialError,
   ): ReconcileResult {
     const nowMs = this.#options.clock.now();
-    const before = this.#memories.of(key, observed.uid).unwrittenStatuses ?? 0;
-    this.#memories.remember(key, observed.uid, { unwrittenStatuses: before + 1 });
+    const { untoldRefusals: before = 0 } = this.#memories.of(key, observed.uid);
+    const isRefusal = disposition === 'forbidden' || (outcome.kind === 'failed' && isForbidden(outcome.error));
+    if (isRefusal) {
+      this.#memories.remember(key, observed.uid, { untoldRefusals: before + 1 });
+    }
     if (outcome.kind === 'failed') {
-      this.#rememberUntold(key, observed, { assessment, error: outcome.error, statuses: before });
+      this.#rememberUntold(key, observed, { assessment, error: outcome.error, refusals: before });
     }
     if (retryAfterSeconds !== undefined) {
       // However long the API server wants its peace, no credential expires for the sake of a status.
@@ -345,15 +348,15 @@ export class Reconciler {
   #rememberUntold(
     key: string,
     observed: Observed,
-    { assessment, error, statuses }: { assessment: Assessment; error: CredentialError; statuses: number },
+    { assessment, error, refusals }: { assessment: Assessment; error: CredentialError; refusals: number },
   ): void {
     const nowMs = this.#options.clock.now();
     // One that is out is asked again soon; one that refuses is asked more and more slowly, though no status counts that.
-    const isRefused = error.disposition === 'forbidden';
+    const isRefused = isForbidden(error);
     const retryMs = retryTimeMs({
       uid: observed.uid,
       code: error.code,
-      failures: failuresLike(error.code, observed.credential.status) + 1 + (isRefused ? statuses : 0),
+      failures: failuresLike(error.code, observed.credential.status) + 1 + (isRefused ? refusals : 0),
       failureTimeMs: nowMs,
       expirationTimeMs: assessment.record?.expirationTimeMs,
       retryAfterSeconds: error.retryAfterSeconds,
@@ -415,6 +418,10 @@ export class Reconciler {
     }
     return retryMs;
   }
+}
+
+function isForbidden({ disposition }: CredentialError): boolean {
+  return disposition === 'forbidden';
 }
 
 /** A plan to carry out, or why there is none. */

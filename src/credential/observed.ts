@@ -36,8 +36,8 @@ export interface KeyMemory {
   readonly forced?: { readonly lastTimeMs: number; readonly waits: boolean } | undefined;
   /** The wait that STS or the API server asked for, or that follows from a failure which status could not be told. */
   readonly retryNotBeforeMs?: number | undefined;
-  /** How often in a row the status could not be written: for as long, nothing in it counts what failed. */
-  readonly unwrittenStatuses?: number | undefined;
+  /** How often the API server has refused a token or a status since one was last written: no status counts it. */
+  readonly untoldRefusals?: number | undefined;
   /**
    * The resourceVersion at which a Secret that cannot be written stands in the label-selected cache, which will tell when
    * it changes or goes.

@@ -272,7 +272,7 @@ describe('a status that may not be written', () => {
       const wait = waits[index] ?? 0;
       assert.ok(wait >= seconds / 2 && wait <= seconds + 1, `wait ${index} is ${wait} s`);
     }
-    assert.ok(waits.length >= 6 && waits.slice(4).every((wait) => wait >= 29), waits.join(', '));
+    assert.ok(waits.length >= 6 && waits.slice(4).every((wait) => wait >= 29 && wait <= 61), waits.join(', '));
     isRefused = false;
     await reconcile();
     const status = api.credential.status;
@@ -283,6 +283,42 @@ describe('a status that may not be written', () => {
     assert.equal(status?.consecutiveFailures, 8);
     const afterMs = (await reconcile()) ?? Infinity;
     assert.ok(afterMs <= 5 * SECOND, `a status that is taken has it asked again after ${afterMs} ms`);
+  });
+
+  test('is tried again as after a first refusal, however long the API server was out before it', async () => {
+    const { api, clock, reconcile, failExchanges } = bench();
+    settled(api);
+    await clock.advance(45 * MINUTE);
+    for (const status of [0, 403]) {
+      failExchanges(kubeError(status, 'create serviceaccounts/token'));
+      for (let tries = 0; tries < (status === 0 ? 20 : 1); tries += 1) {
+        if (api.pending === 0) {
+          api.next(STATUS, 'before', () => {
+            throw kubeError(status, STATUS);
+          });
+        }
+        const afterMs = (await reconcile()) ?? Infinity;
+        assert.ok(afterMs > 0 && afterMs <= 5 * SECOND, `again after ${afterMs} ms`);
+        await clock.advance(afterMs);
+      }
+    }
+  });
+
+  test('has a refused token asked for more and more slowly, also where it is an error of the API server', async () => {
+    const { api, clock, reconcile, exchanges, failExchanges } = bench();
+    settled(api);
+    await clock.advance(45 * MINUTE);
+    failExchanges(kubeError(403, 'create serviceaccounts/token'));
+    const startMs = clock.now();
+    while (clock.now() < startMs + 10 * MINUTE) {
+      if (api.pending === 0) {
+        api.next(STATUS, 'before', () => {
+          throw kubeError(500, STATUS);
+        });
+      }
+      await clock.advance((await reconcile()) ?? MINUTE);
+    }
+    assert.ok(exchanges() >= 10 && exchanges() <= 22, `${exchanges()} in 10 min`);
   });
 
   for (const [what, change] of [
