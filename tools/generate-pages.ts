@@ -1,7 +1,8 @@
 // Promises: the reference pages in docs/reference, as Markdown text, each from the one place where its facts are kept.
 // Same input, same text. May not write files.
 import { STATE_REASONS, CONDITION_TYPES } from '../src/api/names.ts';
-import { ERRORS } from '../src/credential/errors.ts';
+import { type Disposition, ERRORS } from '../src/credential/errors.ts';
+import { PACES } from '../src/credential/schedule.ts';
 import type { CRDSchema, CustomResourceDefinition } from './crd-file.ts';
 import { servedVersion } from './crd-file.ts';
 import { RBAC_RULES, USER_ROLES } from './rbac-rules.ts';
@@ -115,14 +116,16 @@ const DISPOSITIONS = {
   invalid:
     'refused by the operator without a call; waits for a change of the resource, the ServiceAccount or the Secret',
   denied: 'refused by STS, or by what stands in the cluster; tried again slowly, 1 to 10 minutes',
-  forbidden: 'refused by the API server; tried again after 5 seconds, then more and more slowly, up to 10 minutes',
+  forbidden:
+    'refused by the API server; tried again after 5 seconds at most, then more and more slowly, up to 10 minutes',
   throttled: 'asked to wait; tried again when the other side said, else as transient',
-  transient: 'goes away by itself; tried again in 5 to 60 seconds',
+  transient: 'goes away by itself; tried again after 5 seconds at most, then more slowly, up to 60 seconds',
   token: 'STS did not take the token; once more with a fresh one, then as denied',
-} as const;
+} as const satisfies Readonly<Record<Disposition, string>>;
 
 /** docs/reference/errors.md: conditions, reasons and what to do. */
 export function errorsPage(): string {
+  const classes = Object.entries(DISPOSITIONS).map(([name, what]) => [name, what, PACES[name as Disposition] ?? '-']);
   return [
     heading('Conditions and reasons', 'src/credential/errors.ts and src/api/names.ts'),
     `## Conditions\n\n${table(['condition', 'meaning'], Object.entries(CONDITION_TYPES))}`,
@@ -134,7 +137,8 @@ export function errorsPage(): string {
       ['reason', 'class', 'meaning', 'remedy'],
       Object.entries(ERRORS).map(([code, entry]) => [`\`${code}\``, entry.disposition, entry.meaning, entry.remedy]),
     )}`,
-    `## Classes\n\n${table(['class', 'what the operator does'], Object.entries(DISPOSITIONS))}`,
+    `## Classes\n\n${table(['class', 'what the operator does', 'counted in `status.failuresByClass` as'], classes)}`,
+    'Exactly, and while a credential lives: [after a failure](../how-it-works.md#after-a-failure).',
   ]
     .join('\n\n')
     .concat('\n');

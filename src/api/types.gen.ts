@@ -306,7 +306,7 @@ export interface WorkloadCredentialStatus {
    */
   readonly refreshTime?: string;
   /**
-   * Attempts that failed since the last success.
+   * Failures since the last success, of every class. What the operator refuses without a call (class invalid) counts once for each reason and message.
    */
   readonly consecutiveFailures?: number;
   readonly failuresByClass?: WorkloadCredentialFailuresByClass;
@@ -363,7 +363,7 @@ export interface WorkloadCredentialSecretStatus {
   readonly resourceVersion?: string;
 }
 /**
- * Attempts that failed since the last success, by class (docs/reference/errors.md). The wait after a failure doubles with the number of its class, so that the first refusal after a long outage is retried as a first one.
+ * Of these, the ones that are tried again by time, by class (docs/reference/errors.md). What is invalid waits for a change and is not here, so that the sum may be less. The wait after a failure doubles with the number of its class, and the first refusal after a long outage is retried as a first one.
  */
 export interface WorkloadCredentialFailuresByClass {
   /**
@@ -384,7 +384,7 @@ export interface WorkloadCredentialFailuresByClass {
  */
 export interface WorkloadCredentialFailure {
   /**
-   * When it failed.
+   * When it failed, rounded up to a second.
    */
   readonly time: string;
   /**

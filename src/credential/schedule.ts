@@ -117,7 +117,8 @@ export const LONGEST_WAIT_MS = 15 * MINUTE_MS;
 /** Failures that are retried by one rule are counted together. */
 export type Pace = Exclude<Disposition, 'invalid' | 'throttled' | 'token'>;
 
-const PACES: Readonly<Record<Disposition, Pace | undefined>> = {
+/** The pace of each disposition; undefined: it is not retried by time. */
+export const PACES: Readonly<Record<Disposition, Pace | undefined>> = {
   invalid: undefined,
   denied: 'denied',
   token: 'denied',
