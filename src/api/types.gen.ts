@@ -363,7 +363,7 @@ export interface WorkloadCredentialSecretStatus {
   readonly resourceVersion?: string;
 }
 /**
- * Of these, the ones that are tried again by time, by class (docs/reference/errors.md). What is invalid waits for a change and is not here, so that the sum may be less. The wait after a failure doubles with the number of its class, and the first refusal after a long outage is retried as a first one.
+ * Of consecutiveFailures, the ones that are tried again by time, by class (docs/reference/errors.md). What is invalid waits for a change and is not here, so that the sum may be less. The wait after a failure doubles with the number of its class, and the first refusal after a long outage is retried as a first one.
  */
 export interface WorkloadCredentialFailuresByClass {
   /**

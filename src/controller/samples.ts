@@ -1,5 +1,5 @@
 // Promises: a cached WorkloadCredential as metrics and the work queue see it. Pure.
-import { ERRORS, type ErrorCode } from '../credential/errors.ts';
+import { ERRORS, isErrorCode } from '../credential/errors.ts';
 import type { Cloud, ConditionType } from '../api/names.ts';
 import { cloudOf } from '../api/resolve.ts';
 import type { WorkloadCredential } from '../api/types.gen.ts';
@@ -64,8 +64,8 @@ function failureOf(status: WorkloadCredential['status']): string | undefined {
   if (refreshed?.status !== 'False') {
     return undefined;
   }
-  // A status may hold what anybody wrote: only what is in the register becomes a label.
-  return Object.hasOwn(ERRORS, refreshed.reason) ? refreshed.reason : 'Other';
+  // Only what is in the register becomes a label.
+  return isErrorCode(refreshed.reason) ? refreshed.reason : 'Other';
 }
 
 /** A Secret that was lost: since Ready turned; one that never was: since the resource exists. */
@@ -91,6 +91,6 @@ export function urgencyOf(credential: WorkloadCredential | undefined, nowMs: num
 /** A refusal that costs no call does not make a credential wait behind the others. */
 function failuresOf(status: WorkloadCredential['status']): number {
   const reason = status?.lastFailure?.reason ?? '';
-  const isFree = Object.hasOwn(ERRORS, reason) && ERRORS[reason as ErrorCode].disposition === 'invalid';
+  const isFree = isErrorCode(reason) && ERRORS[reason].disposition === 'invalid';
   return isFree ? 0 : (status?.consecutiveFailures ?? 0);
 }

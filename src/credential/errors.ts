@@ -152,6 +152,11 @@ export const ERRORS = {
 /** A code of the register. */
 export type ErrorCode = keyof typeof ERRORS;
 
+/** Whether a reason is in the register: a status may hold what another version, or anybody, wrote. */
+export function isErrorCode(reason: string): reason is ErrorCode {
+  return Object.hasOwn(ERRORS, reason);
+}
+
 /** Whatever can stand as a condition's reason. */
 export type Reason = ErrorCode | StateReason;
 

@@ -1,7 +1,7 @@
 // Promises: the account of failed attempts that status keeps: what a failed one adds to it, and what the back-off reads from
 // it, so that a restart and a second replica come to the same next try. Pure.
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
-import { type CredentialError, ERRORS, type ErrorCode } from './errors.ts';
+import { type CredentialError, ERRORS, type ErrorCode, isErrorCode } from './errors.ts';
 import { failureTimeMs, formatTime, parseTime } from './record.ts';
 import { type Pace, paceOf, type RetryInput } from './schedule.ts';
 
@@ -11,11 +11,6 @@ export type FailureAccount = Pick<WorkloadCredentialStatus, 'consecutiveFailures
 type Counts = Partial<Record<Pace, number>>;
 
 const MAX_MESSAGE = 1024;
-
-/** Whether a reason is one that this version retries by its own rules. */
-export function isErrorCode(reason: string): reason is ErrorCode {
-  return Object.hasOwn(ERRORS, reason);
-}
 
 /** Invalid and contested are judged anew at each reconcile, without a call; the others are attempts that failed. */
 export function isAttempt(code: ErrorCode): boolean {

@@ -14,8 +14,8 @@ import type { Condition } from '../api/meta.ts';
 import type { Cloud, ConditionType } from '../api/names.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
 import type { Assessment } from './assessment.ts';
-import { type CredentialError, ERRORS } from './errors.ts';
-import { type FailureAccount, isAttempt, isErrorCode, isRepetition, withFailure } from './failure-account.ts';
+import { type CredentialError, ERRORS, isErrorCode } from './errors.ts';
+import { type FailureAccount, isAttempt, isRepetition, withFailure } from './failure-account.ts';
 import { formatTime, parseTime } from './record.ts';
 
 /** What a reconcile came to. */

@@ -6,7 +6,7 @@ import { resolve } from '../../src/api/resolve.ts';
 import type { ResolvedCredential } from '../../src/api/resolved.ts';
 import type { WorkloadCredential, WorkloadCredentialSpec, WorkloadCredentialStatus } from '../../src/api/types.gen.ts';
 import { type Credential, SecretText } from '../../src/credential/credentials.ts';
-import { ERRORS, type ErrorCode } from '../../src/credential/errors.ts';
+import { isErrorCode } from '../../src/credential/errors.ts';
 import { renderHash, requestHash } from '../../src/credential/hashes.ts';
 import { renderInputs, requestInputs } from '../../src/credential/inputs.ts';
 import type { KeyMemory, Observed, SecretView, Settings } from '../../src/credential/observed.ts';
@@ -196,7 +196,7 @@ export function aFailedStatus(
   change: Partial<WorkloadCredentialStatus> & { readonly count?: number; readonly timeMs?: number } = {},
 ): WorkloadCredentialStatus {
   const { count = 1, timeMs = T0, ...status } = change;
-  const pace = Object.hasOwn(ERRORS, reason) ? paceOf(reason as ErrorCode) : undefined;
+  const pace = isErrorCode(reason) ? paceOf(reason) : undefined;
   return {
     observedGeneration: 1,
     consecutiveFailures: count,
