@@ -3,6 +3,7 @@
 // of the sandbox's STS, in the forms that gateways, captive portals and broken servers know.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { scanForSecrets } from '../beds/canary.ts';
 import { type Action, startSTSProxy, STS_FAULTS, type STSProxy } from '../beds/intercepting-proxy.ts';
 import { useFaultBed } from '../support/fault-operator.ts';
 import { countOf, type FaultName, tellFault } from '../support/fault-report.ts';
@@ -151,6 +152,14 @@ describe('an STS that', { timeout: 120_000 }, () => {
     await reader.assertNeverExpired();
     assert.ok(refused >= 2 && refused <= 4, `${refused} refused`);
     assert.equal(proxy.calls.length - from, 1, 'a refused token costs no call to STS');
+    const secrets = bed.sandbox.aws.issued.flatMap(({ secretAccessKey, sessionToken, webIdentityToken }) => [
+      secretAccessKey,
+      sessionToken,
+      webIdentityToken,
+    ]);
+    const texts = [...bed.emitted(), { name: 'metrics', text: (await running.get('/metrics')).body }];
+    assert.deepEqual(scanForSecrets(texts, secrets), []);
+    assert.ok(scanForSecrets([{ name: 'Secret', text: JSON.stringify(scene.secret()) }], secrets).length > 0);
     tellFault(context, {
       fault: 'API server: 403 to all writes for 15 s, after 2 min without STS',
       bed: 'sandbox',

@@ -1,6 +1,7 @@
 // Promises: the whole operator in this process, over real sockets, against the sandbox, and what a test asks of both: set a
 // scene, wait for a state, count the calls that the servers saw. Each scene is a namespace, a ServiceAccount and a role of
 // their own. Time is an ElasticClock that all of it shares.
+import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { load } from 'js-yaml';
@@ -17,6 +18,7 @@ import { systemRandom } from '../../src/runtime/random.ts';
 import { jsonLog } from '../../src/telemetry/logger.ts';
 import type { Transport } from '../../src/transport/transport.ts';
 import { type TLSMaterial, undiciTransport } from '../../src/transport/undici.ts';
+import type { Corpus } from '../beds/canary.ts';
 import { waitFor } from '../beds/wait.ts';
 import { ElasticClock } from './elastic-clock.ts';
 import { pairIn, SecretReader } from './secret-reader.ts';
@@ -100,6 +102,20 @@ export class OperatorBed {
     this.clock = parts.clock;
     this.#calls = parts.calls;
     this.#token = token;
+  }
+
+  /** What operators have told the log and the API server so far, and where they have called: for the canary. Each has a text. */
+  emitted(): Corpus[] {
+    const { registry, requestLog } = this.sandbox.apiServer;
+    const objects = (collection: string): string => JSON.stringify(registry.store.list(collection));
+    const texts = [
+      { name: 'logs', text: this.logs.join('\n') },
+      { name: 'events', text: objects('/events') },
+      { name: 'resources', text: objects('workloadcredentials.io/workloadcredentials') },
+      { name: 'requests', text: requestLog.map(({ target }) => target).join('\n') },
+    ];
+    for (const { name, text } of texts) assert.ok(text.length > 100, `${name} is not empty`);
+    return texts;
   }
 
   /** Starts an operator, and waits until it works (or, with an election, has synced). */
