@@ -1,17 +1,22 @@
 // Promises: what a node would do for the operator's Deployment, with processes for containers: starts the built program with
-// the Deployment's own arguments and a token of its ServiceAccount, anew when either changes, and ends it when there is no
-// Deployment or it is scaled to nothing. So a test can install, upgrade, scale and uninstall by commands alone.
+// the Deployment's own arguments and a token of its ServiceAccount, anew when either changes or when it ended because it lost
+// its Lease, and ends it when there is no Deployment or it is scaled to nothing. So a test can install, upgrade, scale and
+// uninstall by commands alone. One that ends for any other reason is not started again: the test is to fail.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesBed } from '../beds/kubernetes.ts';
 import { startOperator } from '../beds/operator.ts';
-import type { OperatorProcess } from '../beds/operator.ts';
-import { waitFor } from '../beds/wait.ts';
+import type { OperatorOptions, OperatorProcess } from '../beds/operator.ts';
+import type { Exit } from '../beds/processes.ts';
+import { AbortedWait, waitFor } from '../beds/wait.ts';
 import type { ClusterClient } from './cluster-client.ts';
 
 const LISTEN_FLAG = '--listen-address=';
 const LOOK_EVERY_MS = 200;
 /** A loaded machine needs some of it. */
 const SETTLE_MS = 90_000;
+/** An API server that is away for longer than 10 s costs the operator its Lease, and it says so before it ends. */
+const LOST_LEASE_CODE = 1;
+const LOST_LEASE_MESSAGE = 'the Lease was lost, another replica may work: this one ends';
 
 interface Deployment {
   readonly spec: {
@@ -36,16 +41,20 @@ interface Running {
   readonly key: string;
   readonly operator: OperatorProcess;
   readonly token: string;
+  /** Set when it has ended by itself. */
+  exit: Exit | undefined;
 }
 
 /** How to run. */
 export interface DeploymentRunnerOptions {
-  readonly kubernetes: KubernetesBed;
-  readonly client: ClusterClient;
+  readonly kubernetes: Pick<KubernetesBed, 'serviceAccountKubeconfig'>;
+  readonly client: Pick<ClusterClient, 'get'>;
   /** Where the one Deployment is. */
   readonly namespace: string;
   /** In the place of those of the same name, and behind the others of the Deployment: what the bed needs. */
   readonly furtherArguments: readonly string[];
+  /** Default: startOperator. */
+  readonly start?: (options: OperatorOptions) => Promise<OperatorProcess>;
 }
 
 /** A node with room for one Deployment. */
@@ -68,7 +77,10 @@ export class DeploymentRunner {
     return this.#running?.token;
   }
 
-  /** Waits until what runs is what the Deployment says; undefined when nothing is to run. */
+  /**
+   * Waits until what runs is what the Deployment says; undefined when nothing is to run.
+   * @throws Error when that does not come, at once when the operator has ended for another reason than a lost Lease.
+   */
   async settled(): Promise<OperatorProcess | undefined> {
     try {
       return await waitFor(
@@ -76,6 +88,10 @@ export class DeploymentRunner {
         async () => {
           const key = keyOf(await this.#wanted());
           if (key !== (this.#running?.key ?? '')) return undefined;
+          if (this.#running?.exit !== undefined) {
+            assertLostLease(this.#running.operator, this.#running.exit);
+            return undefined;
+          }
           return { operator: this.#running?.operator };
         },
         { timeoutMs: SETTLE_MS, everyMs: LOOK_EVERY_MS },
@@ -107,20 +123,33 @@ export class DeploymentRunner {
     const wanted = await this.#wanted();
     // Without its ServiceAccount no pod is started, and one that runs goes on.
     if (wanted?.accountUID === '') return;
-    if (keyOf(wanted) === (this.#running?.key ?? '')) return;
+    if (keyOf(wanted) === (this.#running?.key ?? '')) {
+      if (this.#running?.exit === undefined) return;
+      assertLostLease(this.#running.operator, this.#running.exit);
+    }
     await this.#end();
     if (wanted !== undefined) await this.#begin(wanted);
   }
 
   async #begin(wanted: Wanted): Promise<void> {
-    const { kubernetes, namespace, furtherArguments } = this.#options;
+    const { kubernetes, namespace, furtherArguments, start = startOperator } = this.#options;
     const { file, token } = await kubernetes.serviceAccountKubeconfig(namespace, wanted.account);
-    const operator = await startOperator({ kubeconfig: file, args: [...wanted.args, ...furtherArguments] });
+    const operator = await start({ kubeconfig: file, args: [...wanted.args, ...furtherArguments] });
     this.operators.push(operator);
-    await operator.waitUntilReady();
-    // One that was killed, or lost its token, leaves its Lease behind for 15 s and more.
-    await operator.waitForLog('this replica works', SETTLE_MS);
-    this.#running = { key: keyOf(wanted), operator, token };
+    try {
+      await operator.waitUntilReady();
+      // One that was killed, or lost its token or its Lease, leaves the Lease behind for 15 s and more.
+      await operator.waitForLog('this replica works', SETTLE_MS);
+    } catch (error) {
+      // The next one would wait for its Lease.
+      await operator.kill();
+      throw error;
+    }
+    const running: Running = { key: keyOf(wanted), operator, token, exit: undefined };
+    this.#running = running;
+    void operator.exited.then((exit) => {
+      running.exit = exit;
+    });
   }
 
   async #end(): Promise<void> {
@@ -144,6 +173,14 @@ export class DeploymentRunner {
     const args = (containers[0]?.args ?? []).filter(isKept);
     return { account, args, accountUID: found?.metadata.uid ?? '' };
   }
+}
+
+/** @throws AbortedWait with its last lines when it has ended for any other reason. */
+function assertLostLease({ lines }: OperatorProcess, exit: Exit): void {
+  const said = lines.some(({ fields }) => fields?.['message'] === LOST_LEASE_MESSAGE);
+  if (exit.code === LOST_LEASE_CODE && said) return;
+  const last = lines.slice(-20).map(({ text }) => text);
+  throw new AbortedWait(`the operator has ended (${exit.code ?? exit.signal}):\n${last.join('\n')}`);
 }
 
 function keyOf(wanted: Wanted | undefined): string {
