@@ -67,7 +67,7 @@ export const EVENT_REASONS = {
 export const STATE_REASONS = {
   Issued: 'The credential in the Secret is live and the last attempt succeeded.',
   RefreshFailing: 'The credential in the Secret is live, but it could not be replaced when it was due.',
-  Pending: 'No attempt has been made yet.',
+  Pending: 'No attempt has been made yet, or none since the spec was changed or what was refused was put right.',
   Expired: 'The credential in the Secret has ended.',
   Suspended: 'spec.suspend is true: no exchange is made.',
 } as const;

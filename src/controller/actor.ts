@@ -96,8 +96,8 @@ export class Actor {
   ): Promise<Acted> {
     const { assessment } = plan;
     if (plan.kind === 'wait') {
-      this.#rememberAsked(key, observed, plan.forced === true);
-      return { outcome: { kind: plan.wanting ? 'waiting' : 'settled' }, assessment, wakeAtMs: plan.wakeAtMs };
+      this.#rememberAsked(key, observed, plan.waitsFor === 'Distance');
+      return { outcome: outcomeOf(plan), assessment, wakeAtMs: plan.wakeAtMs };
     }
     if (plan.kind === 'refuse') {
       return { outcome: { kind: 'failed', error: plan.error }, assessment, wakeAtMs: plan.wakeAtMs };
@@ -140,7 +140,11 @@ export class Actor {
     });
     if (!exchanged.granted) {
       memories.remember(key, observed.uid, { forced: before });
-      return { outcome: { kind: 'waiting' }, assessment, wakeAtMs: clock.now() + exchanged.retryAfterMs };
+      return {
+        outcome: { kind: 'waiting', waitsFor: 'Turn' },
+        assessment,
+        wakeAtMs: clock.now() + exchanged.retryAfterMs,
+      };
     }
     const { credential, claims } = exchanged;
     this.#audit(job, credential, claims);
@@ -248,11 +252,11 @@ export class Actor {
   /** An exchange for the sake of spec.secret alone keeps the distance that the plan keeps for one of another request. */
   async #issueAnew(
     job: Job,
-    { assessment, wakeAtMs, wanting }: Extract<Plan, { kind: 'repair' }>,
+    { assessment, wakeAtMs, waitsFor }: Extract<Plan, { kind: 'repair' }>,
     options: CallOptions,
   ): Promise<Acted> {
-    if (wanting || job.resolved.suspend) {
-      return { outcome: { kind: 'waiting' }, assessment, wakeAtMs };
+    if (waitsFor !== undefined || job.resolved.suspend) {
+      return { outcome: { kind: 'waiting', waitsFor: waitsFor ?? 'Suspended' }, assessment, wakeAtMs };
     }
     const { clock, memories, settings } = this.#options;
     const lastTimeMs = memories.of(job.key, job.observed.uid).forced?.lastTimeMs;
@@ -261,18 +265,18 @@ export class Actor {
     const untilMs = forcedUntilMs({ lastTimeMs, record, minRefreshIntervalSeconds }, clock.now());
     return untilMs === undefined
       ? await this.#issue(job, { cause: 'Changed', assessment, forced: true }, options)
-      : { outcome: { kind: 'waiting' }, assessment, wakeAtMs: untilMs };
+      : { outcome: { kind: 'waiting', waitsFor: 'Distance' }, assessment, wakeAtMs: untilMs };
   }
 
   /** Writes what differs, unless the same was put back a moment ago. */
   async #putBack(
     job: Job,
-    { assessment, wakeAtMs, wanting }: Extract<Plan, { kind: 'repair' }>,
+    { assessment, wakeAtMs, waitsFor }: Extract<Plan, { kind: 'repair' }>,
     { existing, wanted, scope, accessKeyID }: Repair,
     options: CallOptions,
   ): Promise<Acted> {
     const { key, observed } = job;
-    const outcome: Outcome = { kind: wanting ? 'waiting' : 'settled' };
+    const outcome = outcomeOf({ waitsFor });
     const isDrifted = patchOperations(existing.metadata, wanted, scope, existing.shared).length > 0;
     const repairAtMs = isDrifted && scope === 'keep' ? this.#repairAtMs(job) : undefined;
     if (repairAtMs !== undefined) {
@@ -312,6 +316,10 @@ export class Actor {
     };
     return { ...before, established: true, record, live: true, refreshTimeMs: refreshTimeMs(schedule) };
   }
+}
+
+function outcomeOf({ waitsFor }: Pick<Extract<Plan, { kind: 'wait' }>, 'waitsFor'>): Outcome {
+  return waitsFor === undefined ? { kind: 'settled' } : { kind: 'waiting', waitsFor };
 }
 
 /** What the plan has made sure of. */

@@ -215,7 +215,7 @@ export class Reconciler {
     const waitMs = exchanger.refusedForMs({ namespace, name: credential.metadata.name, resolved });
     return waitMs === undefined
       ? undefined
-      : { kind: 'wait', assessment: beforeExchange, wakeAtMs: clock.now() + waitMs, wanting: true };
+      : { kind: 'wait', assessment: beforeExchange, wakeAtMs: clock.now() + waitMs, waitsFor: 'Turn' };
   }
 
   /** A cache that has not seen our last write for too long is not believed: the API server decides. */
@@ -298,6 +298,7 @@ export class Reconciler {
             secretRef: acted.secretRef,
             identity: acted.identity,
             refreshRequested: requested,
+            isForEnvironment: observed.resolved?.secret.formats.includes('Environment') ?? false,
           }),
         options,
       );

@@ -69,6 +69,14 @@ export function failureToRetry(
     : { code: last.reason, failures: Math.max(1, failuresLike(last.reason, account)), failureTimeMs: timeMs };
 }
 
+/**
+ * Whether status has left its last failure behind: it was of another spec, or a refusal of ours that holds no more, and what
+ * is wanted now has not been tried. Status says so itself, so that a restart does not make the old failure's wait hold again.
+ */
+export function isLeftBehind(status: WorkloadCredentialStatus | undefined): boolean {
+  return status?.conditions?.some(({ type, reason }) => type === 'Reconciling' && reason === 'Pending') ?? false;
+}
+
 /** A refusal that was not an attempt and says what status says already: nothing happened, so nothing is written. */
 export function isRepetition(error: CredentialError, before: FailureAccount | undefined): boolean {
   return (

@@ -10,7 +10,7 @@ import { BEFORE_EXCHANGE, BEFORE_SECRET, firstFinding } from './checks.ts';
 import { type Assessment, assess, claimant, NOTHING, UNKNOWN } from './assessment.ts';
 import { contested, secretRefusal } from './conflicts.ts';
 import { type CredentialError, ERRORS, type ErrorCode } from './errors.ts';
-import { failuresLike, failureToRetry } from './failure-account.ts';
+import { failuresLike, failureToRetry, isLeftBehind } from './failure-account.ts';
 import { sameInput } from './hashes.ts';
 import type { Observed, Settings } from './observed.ts';
 import { mayBeTaken, ownership } from './ownership.ts';
@@ -19,6 +19,17 @@ import { contestedDelayMs, forcedUntilMs, LONGEST_WAIT_MS, retryTimeMs } from '.
 
 /** Why an exchange is made. */
 export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Requested' | 'Due';
+
+/**
+ * What keeps an exchange waiting that is wanted:
+ * - Failure: the last one, which stands until its back-off is over, or until what it names has changed.
+ * - RetryAfter: what STS or the API server asked for, though the failure that it came with was left behind by a change.
+ * - Turn: the limiter of its STS.
+ * - Distance: somebody asks for it, and did so a moment ago.
+ * - Suspended: spec.suspend; what else may stand in the way was not looked at.
+ * The middle three come after all checks: what status tells of need not hold any more.
+ */
+export type WaitCause = 'Failure' | 'RetryAfter' | 'Turn' | 'Distance' | 'Suspended';
 
 /** What to do next. `wakeAtMs` undefined: only an event is worth waking for. */
 export type Plan =
@@ -45,16 +56,14 @@ export type Plan =
       readonly assessment: Assessment;
       readonly wakeAtMs: number | undefined;
       /** As in `wait`: a repair is no attempt, so the last failure and its back-off stand. */
-      readonly wanting: boolean;
+      readonly waitsFor: WaitCause | undefined;
     }
   | {
       readonly kind: 'wait';
       readonly assessment: Assessment;
       readonly wakeAtMs: number | undefined;
-      /** An exchange is wanted, and waits for its turn: the last failure still stands. */
-      readonly wanting: boolean;
-      /** It is before its time, and waits since the last such one was a moment ago. */
-      readonly forced?: boolean;
+      /** An exchange is wanted, and waits for this; undefined: none is wanted. */
+      readonly waitsFor: WaitCause | undefined;
     }
   | {
       readonly kind: 'refuse';
@@ -113,7 +122,7 @@ function standsAside(
   const retryAtMs = retryAt(observed, assessment, nowMs);
   return retryAtMs === undefined || retryAtMs <= nowMs
     ? undefined
-    : { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endOf(assessment, nowMs)), wanting: true };
+    : { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endOf(assessment, nowMs)), waitsFor: 'Failure' };
 }
 
 /** A Secret that was read and may not be written; what is in one that was handed over still counts. */
@@ -159,7 +168,7 @@ function planSettled(observed: Observed, settings: Settings, assessment: Assessm
   return orRepair(
     observed,
     blocked === undefined
-      ? { kind: 'wait', assessment, wakeAtMs: earliest(assessment.refreshTimeMs, endMs), wanting: false }
+      ? { kind: 'wait', assessment, wakeAtMs: earliest(assessment.refreshTimeMs, endMs), waitsFor: undefined }
       : { kind: 'refuse', error: blocked, assessment, wakeAtMs: endMs },
   );
 }
@@ -167,9 +176,10 @@ function planSettled(observed: Observed, settings: Settings, assessment: Assessm
 /** A Secret that was looked at and has a live credential may have drifted, or is to be rendered otherwise. */
 function orRepair(observed: Observed, otherwise: Extract<Plan, { kind: 'wait' | 'refuse' }>): Plan {
   const { assessment, wakeAtMs } = otherwise;
-  const wanting = otherwise.kind === 'refuse' || otherwise.wanting;
+  // A refusal that status tells of already stands; one that is new is told after the repair.
+  const waitsFor = otherwise.kind === 'refuse' ? 'Failure' : otherwise.waitsFor;
   return observed.secret.kind === 'live' && assessment.live
-    ? { kind: 'repair', secret: observed.secret.secret, assessment, wakeAtMs, wanting }
+    ? { kind: 'repair', secret: observed.secret.secret, assessment, wakeAtMs, waitsFor }
     : otherwise;
 }
 
@@ -188,7 +198,7 @@ function planWanting(observed: Observed, settings: Settings, want: Want): Plan {
     return { kind: 'look', at: 'absence' };
   }
   if (observed.resolved?.suspend === true) {
-    return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: endMs, wanting: true });
+    return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: endMs, waitsFor: 'Suspended' });
   }
   const blocked = firstFinding(BEFORE_EXCHANGE, observed, settings);
   if (blocked !== undefined) {
@@ -196,7 +206,8 @@ function planWanting(observed: Observed, settings: Settings, want: Want): Plan {
   }
   const retryAtMs = retryAt(observed, assessment, nowMs);
   if (retryAtMs !== undefined && retryAtMs > nowMs) {
-    return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endMs), wanting: true });
+    const waitsFor = ownRetryAt(observed, assessment) === undefined ? 'RetryAfter' : 'Failure';
+    return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endMs), waitsFor });
   }
   if (!isUnconfirmed) {
     return planExchange(observed, settings, want);
@@ -227,7 +238,7 @@ function planExchange(observed: Observed, settings: Settings, want: Want): Plan 
   const untilMs = forcedUntil(observed, settings, want);
   return untilMs === undefined || untilMs <= nowMs
     ? { kind: 'issue', cause, assessment, forced: true }
-    : { kind: 'wait', assessment, wakeAtMs: earliest(untilMs, endOf(assessment, nowMs)), wanting: true, forced: true };
+    : { kind: 'wait', assessment, wakeAtMs: earliest(untilMs, endOf(assessment, nowMs)), waitsFor: 'Distance' };
 }
 
 /** Whether no time calls for the exchange, but somebody: a forced refresh, another spec, or what ended a refusal of ours. */
@@ -264,14 +275,17 @@ function isLiveByStatus({ credential }: Observed, nowMs: number): boolean {
  * When the last failure lets us try again; undefined: at once. A changed spec or a new request does not wait for our own
  * back-off, but for what the other side asked for.
  */
-function retryAt(observed: Observed, { record }: Assessment, nowMs: number): number | undefined {
+function retryAt(observed: Observed, assessment: Assessment, nowMs: number): number | undefined {
   const askedMs = believed(observed.memory.retryNotBeforeMs, nowMs);
+  return latest(believed(ownRetryAt(observed, assessment), nowMs), askedMs);
+}
+
+/** Our own back-off; undefined: none holds. */
+function ownRetryAt(observed: Observed, { record }: Assessment): number | undefined {
   const failure = recordedFailure(observed);
-  if (failure === undefined || isNews(observed)) {
-    return askedMs;
-  }
-  const ownMs = retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs });
-  return latest(believed(ownMs, nowMs), askedMs);
+  return failure === undefined || isNews(observed)
+    ? undefined
+    : retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs });
 }
 
 /** A time to wait for, unless it is further than any wait. */
@@ -301,7 +315,7 @@ function isNews(observed: Observed): boolean {
   if (observed.memory.conflictVersion !== undefined && observed.secret.kind === 'absent') {
     return true;
   }
-  if (observed.memory.forced?.waits === true) {
+  if (observed.memory.forced?.waits === true || isLeftBehind(status)) {
     return true;
   }
   const requested = refreshRequested(observed);

@@ -5,7 +5,8 @@
 //   C, last attempt good                                             True Issued      -            -        True
 //   C, refresh failing                                               True             -            -        False
 //                                                                      RefreshFailing
-//   no C, not tried yet, transient or throttled                      False            True         -        - / False
+//   no C, this spec not tried yet                                    False Pending    True         -        -
+//   no C, transient or throttled                                     False            True         -        False
 //   no C, the other classes                                          False            -            True     False
 //   expired                                                          False Expired    if transient if not   False
 //   suspended                                                        as C, Suspended  -            -        -
@@ -15,7 +16,8 @@ import type { Cloud, ConditionType } from '../api/names.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
 import type { Assessment } from './assessment.ts';
 import { type CredentialError, ERRORS, isErrorCode } from './errors.ts';
-import { type FailureAccount, isAttempt, isRepetition, withFailure } from './failure-account.ts';
+import { type FailureAccount, isAttempt, isLeftBehind, isRepetition, withFailure } from './failure-account.ts';
+import type { WaitCause } from './plan.ts';
 import { formatTime, parseTime } from './record.ts';
 
 /** What a reconcile came to. */
@@ -24,8 +26,8 @@ export type Outcome =
   | { readonly kind: 'issued' }
   /** Nothing is wanted: the credential is live and not due. */
   | { readonly kind: 'settled' }
-  /** Something is wanted and has to wait: the last failure stands. */
-  | { readonly kind: 'waiting' }
+  /** Something is wanted and has to wait: the last failure stands, unless it was a refusal of ours that holds no more. */
+  | { readonly kind: 'waiting'; readonly waitsFor: WaitCause }
   /** Refused or failed. */
   | { readonly kind: 'failed'; readonly error: CredentialError };
 
@@ -52,6 +54,8 @@ export interface StatusInput {
   /** Set when this reconcile learned who is in the Secret. */
   readonly identity?: Identity | undefined;
   readonly refreshRequested: string | undefined;
+  /** Whether the Secret has the format Environment. */
+  readonly isForEnvironment: boolean;
 }
 
 /** An event to record on the resource. */
@@ -137,8 +141,9 @@ function pick<K extends keyof WorkloadCredentialStatus>(
   return found as Pick<WorkloadCredentialStatus, K>;
 }
 
-/** The failure that conditions speak of: this reconcile's, or the last one's while something is still wanted. */
-function standingFailure({ outcome }: StatusInput, failed: FailureAccount): Failure | undefined {
+/** The failure that conditions speak of: this reconcile's, or the last one's while what failed is still wanted. */
+function standingFailure(input: StatusInput, failed: FailureAccount): Failure | undefined {
+  const { outcome } = input;
   if (outcome.kind === 'failed') {
     return { code: outcome.error.code, message: outcome.error.message, stalls: isStalling(outcome.error.code) };
   }
@@ -146,7 +151,21 @@ function standingFailure({ outcome }: StatusInput, failed: FailureAccount): Fail
   if (outcome.kind !== 'waiting' || (failed.consecutiveFailures ?? 0) === 0 || last === undefined) {
     return undefined;
   }
+  if (WAITS[outcome.waitsFor] !== undefined && isOver(last.reason, input)) {
+    return undefined;
+  }
   return { code: last.reason, message: last.message, stalls: isStalling(last.reason) };
+}
+
+/**
+ * Whether the last failure tells nothing of the exchange that waits: a refusal of ours holds no more, as all checks were
+ * made; what was tried without success was another spec. While a credential of the present request lives, it was not.
+ */
+function isOver(reason: string, input: StatusInput): boolean {
+  const { previous, generation } = input;
+  const isCured = isErrorCode(reason) && ERRORS[reason].disposition === 'invalid';
+  const isOfOtherSpec = previous?.observedGeneration !== generation || isLeftBehind(previous);
+  return isCured || (isOfOtherSpec && liveEndMs(input) === undefined);
 }
 
 /** Transient and throttled wait for time; the others for somebody. A code of another version stalls nothing. */
@@ -162,23 +181,30 @@ function conditions(input: StatusInput, failure: Failure | undefined): Wanted {
   const endMs = liveEndMs(input);
   return endMs === undefined
     ? { ...unreadyConditions(input, failure), ...refreshed }
-    : { ...LAST_SUCCEEDED, ...refreshed, Ready: readyCondition(input.secretName, endMs, failure) };
+    : { ...LAST_SUCCEEDED, ...refreshed, Ready: readyCondition(input, endMs, failure) };
 }
 
 const LAST_SUCCEEDED: Wanted = {
   Refreshed: { status: 'True', reason: 'Issued', message: 'The last attempt succeeded.' },
 };
 
-function readyCondition(secretName: string, endMs: number, failure: Failure | undefined): WantedCondition {
+/** No variable changes in a running container, and nothing but this says so where the credential is read (DESIGN section 4). */
+const FOR_ENVIRONMENT = ' Containers that took it as environment variables keep it: restart them before then.';
+
+function readyCondition(
+  { secretName, isForEnvironment }: StatusInput,
+  endMs: number,
+  failure: Failure | undefined,
+): WantedCondition {
   const until = `Secret "${secretName}" holds a live credential until ${formatTime(endMs)}`;
   return failure === undefined
-    ? { status: 'True', reason: 'Issued', message: `${until}.` }
+    ? { status: 'True', reason: 'Issued', message: `${until}.${isForEnvironment ? FOR_ENVIRONMENT : ''}` }
     : { status: 'True', reason: 'RefreshFailing', message: `${until}, but replacing it fails: ${failure.message}` };
 }
 
 /** Not ready: somebody has to act, or time has to pass; never both. */
 function unreadyConditions(input: StatusInput, failure: Failure | undefined): Wanted {
-  const { code, message, stalls } = failure ?? UNTRIED;
+  const { code, message, stalls } = failure ?? pending(input);
   const ready = hasExpired(input)
     ? { reason: 'Expired', message: `The credential in Secret "${input.secretName}" has ended. ${message}` }
     : { reason: code, message };
@@ -188,7 +214,21 @@ function unreadyConditions(input: StatusInput, failure: Failure | undefined): Wa
   };
 }
 
-const UNTRIED: Failure = { code: 'Pending', message: 'A credential is being obtained.', stalls: false };
+/** Why an exchange waits that nothing stands in the way of any more. Without times: a status is not written for each wait. */
+const WAITS: Readonly<Record<WaitCause, string | undefined>> = {
+  Failure: undefined,
+  Suspended: undefined,
+  RetryAfter: 'it waits for as long as STS, or the API server, has asked for',
+  Turn: 'it waits for its turn, since requests to its STS are limited (--sts-requests-per-second of the operator), the more while it fails',
+  Distance:
+    'it waits, since an exchange was asked for a moment ago, by an edit, a consent or a forced refresh (--min-refresh-interval-seconds of the operator)',
+};
+
+function pending({ outcome }: StatusInput): Failure {
+  const why = outcome.kind === 'waiting' ? WAITS[outcome.waitsFor] : undefined;
+  const message = `A credential is being obtained${why === undefined ? '' : `: ${why}`}.`;
+  return { code: 'Pending', message, stalls: false };
+}
 
 /** Whether this reconcile saw the Secret, be it only its annotations in the cache; if not, status counts as it was. */
 function wasSeen({ established, record }: Assessment): boolean {

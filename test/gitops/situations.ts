@@ -40,7 +40,7 @@ const PROGRESSING: Expected = { argo: 'Progressing', kstatus: 'InProgress', flux
 const FAILED: Expected = { argo: 'Degraded', kstatus: 'Failed', flux: 'Failed' };
 
 const SETTLED: Outcome = { kind: 'settled' };
-const WAITING: Outcome = { kind: 'waiting' };
+const WAITING: Outcome = { kind: 'waiting', waitsFor: 'Turn' };
 const MESSAGES = {
   STSUnavailable: 'sts.eu-west-1.amazonaws.com answered 503.',
   STSThrottled: 'sts.eu-west-1.amazonaws.com asks to wait.',
@@ -85,6 +85,7 @@ export function situations(nowMs: number): readonly Situation[] {
       assessment: inSecret(nowMs - 10 * MINUTE, true),
       outcome: SETTLED,
       refreshRequested: undefined,
+      isForEnvironment: false,
       ...change,
     }).status;
   const rows = [...withoutCredential(seen), ...withCredential(seen, nowMs), ...suspended(seen, nowMs)];
@@ -105,6 +106,7 @@ type Seen = (change: Partial<StatusInput>) => WorkloadCredentialStatus;
 
 function withoutCredential(seen: Seen): readonly Row[] {
   const first = (outcome: Outcome): WorkloadCredentialStatus => seen({ assessment: NOTHING, outcome });
+  const refused = first(failed('AccessDenied'));
   return [
     {
       ...PROGRESSING,
@@ -121,7 +123,14 @@ function withoutCredential(seen: Seen): readonly Row[] {
       says: 'Stalled',
       status: first(failed('ServiceAccountNotAllowed')),
     },
-    { ...FAILED, name: 'STS refuses the role', says: 'Stalled', status: first(failed('AccessDenied')) },
+    { ...FAILED, name: 'STS refuses the role', says: 'Stalled', status: refused },
+    {
+      ...PROGRESSING,
+      name: 'STS refused the role, the spec was changed since, and its exchange waits',
+      says: 'Reconciling',
+      generation: 2,
+      status: seen({ assessment: NOTHING, previous: refused, generation: 2, outcome: WAITING }),
+    },
     {
       ...FAILED,
       name: "the Secret is somebody else's",

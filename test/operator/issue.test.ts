@@ -166,10 +166,34 @@ describe('issuing', { timeout: 60_000 }, () => {
     }
     await scene.quiet();
     assert.equal(scene.seen().sts.length, 1, 'the first fix is tried at once');
+    const [waits, stalled] = [scene.condition('Reconciling'), scene.condition('Stalled')];
+    assert.match(waits?.message ?? '', /an exchange was asked for a moment ago/);
+    assert.equal(stalled, undefined, 'what a former spec was refused says nothing of this one');
     await scene.apply();
     await bed.clock.skip(61_000);
     await scene.until('Ready', 'Issued');
     assert.equal(scene.seen().sts.length, 2);
+  });
+
+  test('a consent that comes a moment after a forced refresh waits for a minute, and status says so', async () => {
+    const scene = await bed.scene();
+    await scene.issued();
+    const before = scene.accessKeyID();
+    await scene.annotate({ 'workloadcredentials.io/refresh-requested': 'now' });
+    await bed.until('a new credential', () => scene.accessKeyID() !== before);
+    await scene.serviceAccount('others');
+    await scene.apply({ durationSeconds: 3601 });
+    await scene.until('Stalled', 'ServiceAccountNotAllowed');
+    scene.forget();
+    await scene.serviceAccount('orders');
+    const { message } = await scene.until('Reconciling', 'Pending');
+    assert.match(message, /an exchange was asked for a moment ago, by an edit, a consent or a forced refresh/);
+    assert.deepEqual([scene.condition('Stalled'), scene.condition('Refreshed')], [undefined, undefined]);
+    await scene.quiet();
+    assert.deepEqual(scene.seen(), { calls: ['PATCH workloadcredentials/orders/status 200'], sts: [] });
+    await bed.clock.skip(61_000);
+    await scene.until('Ready', 'Issued');
+    assert.equal(scene.seen().sts.length, 1);
   });
 
   test('while it is suspended nothing is exchanged, but the Secret is repaired; afterwards it goes on', async () => {

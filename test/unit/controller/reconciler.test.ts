@@ -1,6 +1,7 @@
 // The wake-ups that a reconcile asks for: none is lost, whatever the API server answers, and none comes at once for ever.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Condition } from '../../../src/api/meta.ts';
 import type { WorkloadCredential } from '../../../src/api/types.gen.ts';
 import type { Exchanger } from '../../../src/controller/exchanger.ts';
 import { CredentialIndex } from '../../../src/controller/mappers.ts';
@@ -197,6 +198,28 @@ describe('a resource without a Secret, while the endpoint has no room', () => {
     await reconcile();
     assert.equal(exchanges(), 1);
     assert.deepEqual(api.log.slice(1, 3), ['get workloadcredentials', 'get secrets metadata']);
+  });
+
+  test('has its edit tried in its turn, whatever was refused before it, and says meanwhile that it waits', async () => {
+    const { api, clock, reconcile, limit, exchanges } = bench();
+    const refused = aFailedStatus('AccessDenied', { count: 9, timeMs: T0 + MINUTE });
+    api.credential = aCredential({ generation: 2, status: refused });
+    for (const waitMs of [7 * SECOND, 3 * SECOND]) {
+      limit(waitMs);
+      assert.equal(await reconcile(), waitMs);
+      const status: WorkloadCredential['status'] = api.credential.status;
+      const conditions: readonly Condition[] = status?.conditions ?? [];
+      const [ready, reconciling, ...others] = conditions;
+      assert.deepEqual([ready?.reason, reconciling?.reason, others], ['Pending', 'Pending', []]);
+      assert.match(ready?.message ?? '', /waits for its turn/);
+      assert.equal(status?.consecutiveFailures, 9);
+      await clock.advance(waitMs);
+    }
+    assert.deepEqual(api.log, [STATUS]);
+    limit(undefined);
+    await reconcile();
+    assert.equal(exchanges(), 1);
+    assert.equal(api.credential.status?.conditions?.[0]?.reason, 'Issued');
   });
 });
 

@@ -57,9 +57,9 @@ const said = (decided: Plan): string => {
     case 'issue':
       return `issue: ${decided.cause}`;
     case 'wait':
-      return decided.wanting ? 'wait, wanting' : 'wait';
+      return decided.waitsFor === undefined ? 'wait' : `wait: ${decided.waitsFor}`;
     case 'repair':
-      return decided.wanting ? 'repair, wanting' : 'repair';
+      return decided.waitsFor === undefined ? 'repair' : `repair, then wait: ${decided.waitsFor}`;
     case 'refuse':
       return `refuse: ${decided.error.code}`;
     case 'write':
@@ -72,6 +72,15 @@ const held = (change: Partial<Parameters<typeof anIssued>[0]> = {}, refreshHandl
 const failing = (count: number, timeMs: number, reason = 'AccessDenied'): ObservedChange => ({
   status: aStatus(aFailedStatus(reason, { count, timeMs })),
 });
+
+/** What status says of an edit that was not tried yet. */
+const PENDING = (['Ready', 'Reconciling'] as const).map((type) => ({
+  type,
+  status: type === 'Ready' ? ('False' as const) : ('True' as const),
+  reason: 'Pending',
+  message: 'A credential is being obtained.',
+  lastTransitionTime: formatTime(T0),
+}));
 
 /** What is remembered of a forced exchange. */
 const forced = (lastTimeMs: number, waits = false): { memory: KeyMemory } => ({
@@ -188,7 +197,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     "somebody else's Secret with our label is not looked at again before its time",
     { status: aFailedStatus('SecretConflict', { timeMs: LATER - 59 * SECOND }), secret: cached(FOREIGN) },
     LATER,
-    'wait, wanting',
+    'wait: Failure',
   ],
   [
     "somebody else's Secret with our label is looked at again in its time",
@@ -200,7 +209,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     "somebody else's Secret without our label is not looked for again before its time",
     { status: aFailedStatus('SecretConflict', { timeMs: LATER - 59 * SECOND }), secret: ABSENT },
     LATER,
-    'wait, wanting',
+    'wait: Failure',
   ],
   [
     "somebody else's Secret that was in the cache and has gone does not wait",
@@ -220,7 +229,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
       memory: { conflictVersion: '200' },
     },
     LATER,
-    'wait, wanting',
+    'wait: Failure',
   ],
   // Handed over.
   ['a Secret that is handed over is looked at', { ...NEW, secret: cached(anOffered()) }, LATER, 'look at content'],
@@ -254,7 +263,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
       memory: { conflictVersion: '150' },
     },
     LATER,
-    'wait, wanting',
+    'wait: Failure',
   ],
   [
     'a Secret that is handed over and immutable is refused',
@@ -266,7 +275,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'a Secret that is handed over waits for the back-off of what STS refused',
     { status: aFailedStatus('AccessDenied', { timeMs: LATER }), secret: live(anOffered()) },
     LATER,
-    'wait, wanting',
+    'wait: Failure',
   ],
   ['an adopted Secret that is known costs no look', { secret: cached(anAdopted()) }, LATER, 'wait'],
   ['an adopted Secret that is due is issued from the cache', { secret: cached(anAdopted()) }, DUE, 'issue: Due'],
@@ -297,15 +306,15 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
   ],
   ['the later of two writers of one Secret is refused', { contender: 'first' }, LATER, 'refuse: SecretInUse'],
   ['a suspended resource that is not due waits', SUSPENDED, LATER, 'wait'],
-  ['a suspended resource that is due makes no exchange', SUSPENDED, DUE, 'wait, wanting'],
-  ['a suspended resource whose credential has ended makes no exchange', SUSPENDED, ENDED, 'wait, wanting'],
-  ['a suspended new resource costs no look', { ...SUSPENDED, ...NEW, secret: ABSENT }, T0, 'wait, wanting'],
+  ['a suspended resource that is due makes no exchange', SUSPENDED, DUE, 'wait: Suspended'],
+  ['a suspended resource whose credential has ended makes no exchange', SUSPENDED, ENDED, 'wait: Suspended'],
+  ['a suspended new resource costs no look', { ...SUSPENDED, ...NEW, secret: ABSENT }, T0, 'wait: Suspended'],
   ['a suspended resource is still repaired', { ...SUSPENDED, secret: live(DRIFTED) }, LATER, 'repair'],
   [
     'a suspended resource that is due is still repaired, and still wants',
     { ...SUSPENDED, secret: live(DRIFTED) },
     DUE,
-    'repair, wanting',
+    'repair, then wait: Suspended',
   ],
   [
     'a suspended resource whose Secret lost its label is looked for',
@@ -331,7 +340,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'without consent a drifted Secret is still repaired',
     { ...NO_CONSENT, secret: live(DRIFTED) },
     LATER,
-    'repair, wanting',
+    'repair, then wait: Failure',
   ],
   ['without a ServiceAccount nothing is issued', { serviceAccount: undefined }, DUE, 'refuse: ServiceAccountNotFound'],
   [
@@ -345,10 +354,10 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'a failure of a moment ago is waited for, also by a process that has just started',
     failing(1, DUE - 59 * SECOND),
     DUE,
-    'wait, wanting',
+    'wait: Failure',
   ],
   ['a failure is repeated in its time', failing(1, DUE - 60 * SECOND), DUE, 'issue: Due'],
-  ['many failures wait longer, at most a fifth of what is left', failing(9, DUE - 3 * MINUTE), DUE, 'wait, wanting'],
+  ['many failures wait longer, at most a fifth of what is left', failing(9, DUE - 3 * MINUTE), DUE, 'wait: Failure'],
   [
     'a refusal by the API server waits for seconds, whatever failed otherwise before it',
     {
@@ -367,7 +376,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'of many refusals by the API server the wait is longer',
     { status: aStatus(aFailedStatus('TokenRequestDenied', { count: 9, timeMs: DUE - 3 * MINUTE })) },
     DUE,
-    'wait, wanting',
+    'wait: Failure',
   ],
   ['a new generation does not wait', { ...failing(1, LATER), ...CHANGED, generation: 2 }, LATER, 'issue: Changed'],
   ['a new request does not wait', { ...failing(1, LATER), ...REQUEST }, LATER, 'issue: Requested'],
@@ -375,7 +384,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'a request that was tried waits as any other',
     { ...REQUEST, status: aStatus(aFailedStatus('AccessDenied', { timeMs: LATER, lastHandledRefreshRequest: 'one' })) },
     LATER,
-    'wait, wanting',
+    'wait: Failure',
   ],
   ['a refusal that is gone does not wait', failing(3, DUE, 'ServiceAccountNotAllowed'), DUE, 'issue: Due'],
   ['a reason of another version does not wait', failing(3, DUE, 'SomethingNew'), DUE, 'issue: Due'],
@@ -395,37 +404,37 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'a wait that was asked for holds without a failure',
     { memory: { retryNotBeforeMs: DUE + 1 } },
     DUE,
-    'wait, wanting',
+    'wait: RetryAfter',
   ],
   [
     'a wait that was asked for holds for a new generation too',
     { ...CHANGED, generation: 2, memory: { retryNotBeforeMs: LATER + 1 } },
     LATER,
-    'wait, wanting',
+    'wait: RetryAfter',
   ],
   ['a wait that was asked for ends', { memory: { retryNotBeforeMs: DUE } }, DUE, 'issue: Due'],
   [
     'a drifted Secret is repaired while a failure is waited for, and the failure stands',
     { ...failing(1, DUE), secret: live(DRIFTED) },
     DUE,
-    'repair, wanting',
+    'repair, then wait: Failure',
   ],
   // What somebody asks for keeps a distance from what was asked for before.
   ['a first forced refresh does not wait', REQUEST, T0 + SECOND, 'issue: Requested'],
-  ['a second one waits for its distance', { ...REQUEST, ...forced(LATER - 59 * SECOND) }, LATER, 'wait, wanting'],
+  ['a second one waits for its distance', { ...REQUEST, ...forced(LATER - 59 * SECOND) }, LATER, 'wait: Distance'],
   ['and is made then', { ...REQUEST, ...forced(LATER - 60 * SECOND) }, LATER, 'issue: Requested'],
-  ['a second edit waits', { ...CHANGED, ...forced(LATER - SECOND) }, LATER, 'wait, wanting'],
+  ['a second edit waits', { ...CHANGED, ...forced(LATER - SECOND) }, LATER, 'wait: Distance'],
   [
     'an edit that was observed and waits, waits on',
     { ...CHANGED, ...forced(LATER - SECOND, true) },
     LATER,
-    'wait, wanting',
+    'wait: Distance',
   ],
   [
     'a second edit after a refusal waits, though it overrides the back-off',
     { ...failing(9, LATER - SECOND), ...CHANGED, generation: 2, ...forced(LATER - SECOND) },
     LATER,
-    'wait, wanting',
+    'wait: Distance',
   ],
   [
     'an edit that waited does not fall back into the back-off, once status has observed it',
@@ -434,16 +443,26 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'issue: Changed',
   ],
   [
+    'an edit that waited for its turn neither, and not after a restart',
+    {
+      ...NEW,
+      generation: 2,
+      status: aFailedStatus('AccessDenied', { count: 9, timeMs: LATER, observedGeneration: 2, conditions: PENDING }),
+    },
+    LATER,
+    'issue: Absent',
+  ],
+  [
     'a new resource whose spec is edited again and again waits',
     { ...NEW, ...failing(1, LATER - 2 * SECOND), generation: 2, ...forced(LATER - SECOND) },
     LATER,
-    'wait, wanting',
+    'wait: Distance',
   ],
   [
     'consent that is taken and given again and again waits',
     { ...NEW, ...failing(1, LATER - SECOND, 'ServiceAccountNotAllowed'), ...forced(LATER - SECOND) },
     LATER,
-    'wait, wanting',
+    'wait: Distance',
   ],
   ['a credential that is due does not wait for it', { ...REQUEST, ...forced(DUE - SECOND) }, DUE, 'issue: Requested'],
   ['a routine refresh does not wait for it', forced(DUE - SECOND), DUE, 'issue: Due'],
@@ -466,7 +485,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'the longest wait that can be asked for holds',
     { memory: { retryNotBeforeMs: DUE + 11 * MINUTE } },
     DUE,
-    'wait, wanting',
+    'wait: RetryAfter',
   ],
   ['a forced exchange of the future neither', { ...REQUEST, ...forced(LATER + SECOND) }, LATER, 'issue: Requested'],
   [
@@ -560,7 +579,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'a contest that a restart forgot still waits as a denial',
     { ...failing(1, LATER, 'SecretContested'), secret: live(DAMAGED) },
     LATER,
-    'wait, wanting',
+    'wait: Failure',
   ],
 ];
 for (const [sentence, change, nowMs, wanted] of table) {
@@ -639,7 +658,7 @@ test('a conflict is looked at when the plan said, since status tells the same ti
   );
   const status = aFailedStatus('SecretConflict', { count: 4, timeMs: LATER + SECOND });
   const wakeAtMs = wakeOf(first) ?? 0;
-  assert.equal(said(decide({ status, secret: ABSENT }, wakeAtMs - 1)), 'wait, wanting');
+  assert.equal(said(decide({ status, secret: ABSENT }, wakeAtMs - 1)), 'wait: Failure');
   assert.equal(said(decide({ status, secret: ABSENT }, wakeAtMs)), 'look at absence');
 });
 

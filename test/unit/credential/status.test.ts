@@ -7,6 +7,7 @@ import { CONDITION_TYPES, type ConditionType, STATE_REASONS } from '../../../src
 import type { WorkloadCredentialStatus } from '../../../src/api/types.gen.ts';
 import { CredentialError, ERRORS, type ErrorCode } from '../../../src/credential/errors.ts';
 import type { Assessment } from '../../../src/credential/assessment.ts';
+import type { WaitCause } from '../../../src/credential/plan.ts';
 import { formatTime } from '../../../src/credential/record.ts';
 import { nextStatus, type Outcome, statusDifference, type StatusInput } from '../../../src/credential/status.ts';
 import { aFailedStatus, aStatus, HOUR, MINUTE, PARTS, ROLE_ARN, SECOND, T0 } from '../../support/builders.ts';
@@ -28,7 +29,10 @@ const LAST_KNOWN: Assessment = { ...LIVE, established: false };
 
 const ISSUED: Outcome = { kind: 'issued' };
 const SETTLED: Outcome = { kind: 'settled' };
-const WAITING: Outcome = { kind: 'waiting' };
+const waiting = (waitsFor: WaitCause): Outcome => ({ kind: 'waiting', waitsFor });
+const WAITING = waiting('Failure');
+const IN_TURN = waiting('Turn');
+const CURED: readonly Outcome[] = [IN_TURN, waiting('Distance'), waiting('RetryAfter')];
 const failed = (code: ErrorCode, message = `${code}.`): Outcome => ({
   kind: 'failed',
   error: new CredentialError(code, message),
@@ -45,6 +49,7 @@ const input = (change: Partial<StatusInput> = {}): StatusInput => ({
   assessment: LIVE,
   outcome: SETTLED,
   refreshRequested: undefined,
+  isForEnvironment: false,
   ...change,
 });
 /** The conditions as "Ready=True Issued, Refreshed=True Issued". */
@@ -76,8 +81,8 @@ const table: readonly (readonly [string, Partial<StatusInput>, string])[] = [
     { previous: aStatus(aFailedStatus('AccessDenied')), outcome: WAITING },
     'Ready=True RefreshFailing, Refreshed=False AccessDenied',
   ],
-  ['C, waiting for its turn', { outcome: WAITING }, 'Ready=True Issued, Refreshed=True Issued'],
-  ['no C, not tried yet', { ...FIRST, outcome: WAITING }, 'Ready=False Pending, Reconciling=True Pending'],
+  ['C, waiting for its turn', { outcome: IN_TURN }, 'Ready=True Issued, Refreshed=True Issued'],
+  ['no C, not tried yet', { ...FIRST, outcome: IN_TURN }, 'Ready=False Pending, Reconciling=True Pending'],
   [
     'no C, transient',
     { ...FIRST, outcome: failed('STSUnavailable') },
@@ -152,6 +157,37 @@ const table: readonly (readonly [string, Partial<StatusInput>, string])[] = [
   ['suspended with C, due', { suspended: true, outcome: WAITING }, 'Ready=True Suspended'],
   ['suspended without C', { ...FIRST, suspended: true, outcome: WAITING }, 'Ready=False Suspended'],
   ['suspended and expired', { ...ENDED, suspended: true, outcome: WAITING }, 'Ready=False Suspended'],
+  // Nothing stands in the way any more, and an exchange waits.
+  [
+    'no C, consent was given and the exchange waits',
+    { ...FIRST, previous: aFailedStatus('ServiceAccountNotAllowed'), outcome: waiting('Distance') },
+    'Ready=False Pending, Reconciling=True Pending',
+  ],
+  [
+    'C, consent was given again and the exchange waits',
+    { previous: aStatus(aFailedStatus('ServiceAccountNotAllowed')), outcome: IN_TURN },
+    'Ready=True Issued, Refreshed=True Issued',
+  ],
+  [
+    'expired, consent was given and the exchange waits',
+    { ...ENDED, previous: aStatus(aFailedStatus('ServiceAccountNotAllowed')), outcome: waiting('RetryAfter') },
+    'Ready=False Expired, Reconciling=True Pending',
+  ],
+  [
+    'no C, another spec waits: what the former one was refused says nothing of it',
+    { ...FIRST, generation: 2, previous: aFailedStatus('AccessDenied'), outcome: waiting('Distance') },
+    'Ready=False Pending, Reconciling=True Pending',
+  ],
+  [
+    'no C, the same spec waits for its turn: what it was refused stands',
+    { ...FIRST, previous: aFailedStatus('AccessDenied'), outcome: IN_TURN },
+    'Ready=False AccessDenied, Stalled=True AccessDenied, Refreshed=False AccessDenied',
+  ],
+  [
+    'C, another spec waits that asks for the same: its refresh is still failing',
+    { generation: 2, previous: aStatus(aFailedStatus('STSUnavailable')), outcome: IN_TURN },
+    'Ready=True RefreshFailing, Refreshed=False STSUnavailable',
+  ],
   // The Secret could not be looked at.
   [
     'unreachable API server, C as status knows it',
@@ -197,7 +233,7 @@ for (const [situation, change, wanted] of table) {
 
 const codes = Object.keys(ERRORS) as ErrorCode[];
 const outcomes = fc.oneof(
-  fc.constantFrom(ISSUED, SETTLED, WAITING),
+  fc.constantFrom(ISSUED, SETTLED, WAITING, ...CURED),
   fc.constantFrom(...codes).map((code) => failed(code)),
 );
 const previous = fc.oneof(
@@ -277,6 +313,37 @@ test('InvalidSpec in other words is told', () => {
   const again = nextStatus(input({ ...FIRST, previous: first.status, outcome: failed('InvalidSpec', 'other') }));
   assert.equal(again.status.lastFailure?.message, 'other');
   assert.equal(again.status.consecutiveFailures, 2);
+});
+
+test('what a spec was refused does not come back while another one waits, however often status is written', () => {
+  const change = { ...FIRST, generation: 2, outcome: IN_TURN };
+  const first = nextStatus(input({ ...change, previous: aFailedStatus('AccessDenied', { count: 3 }) })).status;
+  for (const outcome of CURED) {
+    const { status, events } = nextStatus(input({ ...change, outcome, previous: first }));
+    assert.equal(status.conditions?.[0]?.reason, 'Pending');
+    assert.equal(status.consecutiveFailures, 3);
+    assert.equal(status.lastFailure?.reason, 'AccessDenied');
+    assert.deepEqual(events, []);
+  }
+});
+
+test('what is waited for is told, without a time', () => {
+  const messageOf = (waitsFor: WaitCause): string =>
+    nextStatus(input({ ...FIRST, outcome: waiting(waitsFor) })).status.conditions?.[0]?.message ?? '';
+  assert.match(messageOf('Turn'), /its turn.*--sts-requests-per-second/);
+  assert.match(messageOf('Distance'), /a moment ago.*--min-refresh-interval-seconds/);
+  assert.match(messageOf('RetryAfter'), /as long as STS, or the API server, has asked for/);
+  assert.equal(messageOf('Failure'), 'A credential is being obtained.');
+  for (const waitsFor of ['Turn', 'Distance', 'RetryAfter'] as const) assert.doesNotMatch(messageOf(waitsFor), /\d/);
+});
+
+test('who takes the credential as environment variables is told, as long as the credential is good', () => {
+  const messageOf = (change: Partial<StatusInput>): string =>
+    nextStatus(input({ isForEnvironment: true, ...change })).status.conditions?.[0]?.message ?? '';
+  assert.match(messageOf({}), /until \S+Z\. Containers that took it as environment variables keep it: restart them/);
+  assert.doesNotMatch(messageOf({ isForEnvironment: false }), /environment/);
+  assert.doesNotMatch(messageOf({ outcome: failed('STSUnavailable') }), /environment/);
+  assert.doesNotMatch(messageOf({ suspended: true }), /environment/);
 });
 
 test('a transition time moves with the status only', () => {

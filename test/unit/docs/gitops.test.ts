@@ -40,7 +40,7 @@ test('every kind of status that the operator writes is among the situations', ()
   const outcomes: readonly Outcome[] = [
     { kind: 'issued' },
     { kind: 'settled' },
-    { kind: 'waiting' },
+    { kind: 'waiting', waitsFor: 'Turn' },
     ...Object.keys(ERRORS).map((code) => ({
       kind: 'failed' as const,
       error: new CredentialError(code as ErrorCode, code),
@@ -66,6 +66,7 @@ test('every kind of status that the operator writes is among the situations', ()
           assessment: { established: true, record: found, live: live === true, refreshTimeMs: T0 },
           outcome,
           refreshRequested: undefined,
+          isForEnvironment: false,
         });
         assert.ok(shown.has(kindOf(status)), `${outcome.kind}, ${live}, ${suspended}: ${kindOf(status)}`);
       }
