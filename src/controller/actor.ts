@@ -152,7 +152,7 @@ export class Actor {
     const { requestHash } = observed;
     const held = { credential, requestHash, refreshHandled: refreshRequested(observed) };
     const contest = this.#contest(job, cause);
-    memories.remember(key, observed.uid, { held, contest, retryNotBeforeMs: undefined });
+    memories.remember(key, observed.uid, { held, contest, retryNotBefore: undefined });
     return await this.#write(job, held, assessment, options);
   }
 
@@ -250,13 +250,12 @@ export class Actor {
   }
 
   /** An exchange for the sake of spec.secret alone keeps the distance that the plan keeps for one of another request. */
-  async #issueAnew(
-    job: Job,
-    { assessment, wakeAtMs, waitsFor }: Extract<Plan, { kind: 'repair' }>,
-    options: CallOptions,
-  ): Promise<Acted> {
-    if (waitsFor !== undefined || job.resolved.suspend) {
-      return { outcome: { kind: 'waiting', waitsFor: waitsFor ?? 'Suspended' }, assessment, wakeAtMs };
+  async #issueAnew(job: Job, plan: Extract<Plan, { kind: 'repair' }>, options: CallOptions): Promise<Acted> {
+    const { assessment, wakeAtMs } = plan;
+    const otherwise = outcomeOf(plan);
+    if (otherwise.kind !== 'settled' || job.resolved.suspend) {
+      const outcome: Outcome = otherwise.kind === 'settled' ? { kind: 'waiting', waitsFor: 'Suspended' } : otherwise;
+      return { outcome, assessment, wakeAtMs };
     }
     const { clock, memories, settings } = this.#options;
     const lastTimeMs = memories.of(job.key, job.observed.uid).forced?.lastTimeMs;
@@ -271,12 +270,13 @@ export class Actor {
   /** Writes what differs, unless the same was put back a moment ago. */
   async #putBack(
     job: Job,
-    { assessment, wakeAtMs, waitsFor }: Extract<Plan, { kind: 'repair' }>,
+    plan: Extract<Plan, { kind: 'repair' }>,
     { existing, wanted, scope, accessKeyID }: Repair,
     options: CallOptions,
   ): Promise<Acted> {
     const { key, observed } = job;
-    const outcome = outcomeOf({ waitsFor });
+    const { assessment, wakeAtMs } = plan;
+    const outcome = outcomeOf(plan);
     const isDrifted = patchOperations(existing.metadata, wanted, scope, existing.shared).length > 0;
     const repairAtMs = isDrifted && scope === 'keep' ? this.#repairAtMs(job) : undefined;
     if (repairAtMs !== undefined) {
@@ -318,8 +318,12 @@ export class Actor {
   }
 }
 
-function outcomeOf({ waitsFor }: Pick<Extract<Plan, { kind: 'wait' }>, 'waitsFor'>): Outcome {
-  return waitsFor === undefined ? { kind: 'settled' } : { kind: 'waiting', waitsFor };
+/** What a plan comes to that makes no exchange. */
+function outcomeOf(plan: Extract<Plan, { kind: 'wait' | 'repair' }>): Outcome {
+  if (plan.kind === 'repair' && plan.refusal !== undefined) {
+    return { kind: 'failed', error: plan.refusal };
+  }
+  return plan.waitsFor === undefined ? { kind: 'settled' } : { kind: 'waiting', waitsFor: plan.waitsFor };
 }
 
 /** What the plan has made sure of. */

@@ -341,8 +341,8 @@ export class Reconciler {
     // One that is out is asked again soon; one that refuses may do so for a moment after its start, or for days.
     const doublings = disposition === 'forbidden' ? Math.min(before, 30) : 0;
     const statusMs = Math.min(MOST_UNTOLD_WAIT_MS, STATUS_RETRY_MS * 2 ** doublings);
-    const { retryNotBeforeMs } = this.#memories.of(key, observed.uid);
-    const wishesMs = [wakeAtMs, retryNotBeforeMs].filter((timeMs) => timeMs !== undefined && timeMs > nowMs);
+    const { retryNotBefore } = this.#memories.of(key, observed.uid);
+    const wishesMs = [wakeAtMs, retryNotBefore?.timeMs].filter((timeMs) => timeMs !== undefined && timeMs > nowMs);
     return { requeueAfterMs: Math.min(statusMs, ...wishesMs.map((timeMs = Infinity) => timeMs - nowMs)) };
   }
 
@@ -363,8 +363,11 @@ export class Reconciler {
       retryAfterSeconds: error.retryAfterSeconds,
     });
     // Nothing would end this wait, neither news nor a status that can be written again.
-    const retryNotBeforeMs = isRefused ? Math.min(retryMs ?? Infinity, nowMs + MOST_UNTOLD_WAIT_MS) : retryMs;
-    this.#memories.remember(key, observed.uid, { retryNotBeforeMs });
+    const timeMs = isRefused ? Math.min(retryMs ?? Infinity, nowMs + MOST_UNTOLD_WAIT_MS) : retryMs;
+    const isAskedFor = error.retryAfterSeconds !== undefined;
+    this.#memories.remember(key, observed.uid, {
+      retryNotBefore: timeMs === undefined ? undefined : { timeMs, isAskedFor },
+    });
   }
 
   #tell(observed: Observed, { outcome }: Acted, events: readonly StatusEvent[]): void {
@@ -414,8 +417,8 @@ export class Reconciler {
       expirationTimeMs: assessment.record?.expirationTimeMs,
       retryAfterSeconds,
     });
-    if (retryAfterSeconds !== undefined) {
-      this.#memories.remember(key, observed.uid, { retryNotBeforeMs: retryMs });
+    if (retryAfterSeconds !== undefined && retryMs !== undefined) {
+      this.#memories.remember(key, observed.uid, { retryNotBefore: { timeMs: retryMs, isAskedFor: true } });
     }
     return retryMs;
   }

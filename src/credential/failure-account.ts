@@ -41,6 +41,11 @@ function countsOf(account: FailureAccount | undefined): Counts {
   return pace === undefined ? {} : { [pace]: consecutiveFailures };
 }
 
+/** Whether an attempt has failed since the last success: a refusal of ours alone is none. */
+export function hasFailedAttempts(account: FailureAccount | undefined): boolean {
+  return Object.keys(countsOf(account)).length > 0;
+}
+
 /** The account after one more failure. */
 export function withFailure(error: CredentialError, before: FailureAccount | undefined, nowMs: number): FailureAccount {
   const pace = paceOf(error.code);
@@ -71,7 +76,7 @@ export function failureToRetry(
 
 /**
  * Whether status has left its last failure behind: it was of another spec, or a refusal of ours that holds no more, and what
- * is wanted now has not been tried. Status says so itself, so that a restart does not make the old failure's wait hold again.
+ * is wanted now has not been tried. Status says so itself, so that neither a next look nor a restart takes it up again.
  */
 export function isLeftBehind(status: WorkloadCredentialStatus | undefined): boolean {
   return status?.conditions?.some(({ type, reason }) => type === 'Reconciling' && reason === 'Pending') ?? false;

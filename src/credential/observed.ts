@@ -35,7 +35,7 @@ export interface KeyMemory {
    */
   readonly forced?: { readonly lastTimeMs: number; readonly waits: boolean } | undefined;
   /** The wait that STS or the API server asked for, or that follows from a failure which status could not be told. */
-  readonly retryNotBeforeMs?: number | undefined;
+  readonly retryNotBefore?: { readonly timeMs: number; readonly isAskedFor: boolean } | undefined;
   /** How often the API server has refused a token or a status since one was last written: no status counts it. */
   readonly untoldRefusals?: number | undefined;
   /**

@@ -15,19 +15,19 @@ import { sameInput } from './hashes.ts';
 import type { Observed, Settings } from './observed.ts';
 import { mayBeTaken, ownership } from './ownership.ts';
 import { failureTimeMs, parseTime } from './record.ts';
-import { contestedDelayMs, forcedUntilMs, LONGEST_WAIT_MS, retryTimeMs } from './schedule.ts';
+import { contestedDelayMs, forcedUntilMs, LONGEST_WAIT_MS, paceOf, retryTimeMs } from './schedule.ts';
 
 /** Why an exchange is made. */
 export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Requested' | 'Due';
 
 /**
  * What keeps an exchange waiting that is wanted:
- * - Failure: the last one, which stands until its back-off is over, or until what it names has changed.
- * - RetryAfter: what STS or the API server asked for, though the failure that it came with was left behind by a change.
+ * - Failure: the back-off of the last one, which stands; or of one that status could not be told.
+ * - RetryAfter: what STS or the API server asked for, where the failure that it came with was left behind by a change.
  * - Turn: the limiter of its STS.
  * - Distance: somebody asks for it, and did so a moment ago.
  * - Suspended: spec.suspend; what else may stand in the way was not looked at.
- * The middle three come after all checks: what status tells of need not hold any more.
+ * The middle three come after all checks of resource and ServiceAccount, but a Secret in the way need not have been looked at.
  */
 export type WaitCause = 'Failure' | 'RetryAfter' | 'Turn' | 'Distance' | 'Suspended';
 
@@ -57,6 +57,8 @@ export type Plan =
       readonly wakeAtMs: number | undefined;
       /** As in `wait`: a repair is no attempt, so the last failure and its back-off stand. */
       readonly waitsFor: WaitCause | undefined;
+      /** As in `refuse`: it is told although the Secret was repaired. */
+      readonly refusal?: CredentialError;
     }
   | {
       readonly kind: 'wait';
@@ -119,10 +121,9 @@ function standsAside(
     return undefined;
   }
   const assessment = isTaken ? assess(observed, settings, nowMs) : NOTHING;
-  const retryAtMs = retryAt(observed, assessment, nowMs);
-  return retryAtMs === undefined || retryAtMs <= nowMs
-    ? undefined
-    : { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endOf(assessment, nowMs)), waitsFor: 'Failure' };
+  const wait = backOff(observed, assessment, nowMs);
+  // Whether the ServiceAccount consents was not looked at: what status tells stands.
+  return wait === undefined ? undefined : { ...wait, waitsFor: 'Failure' };
 }
 
 /** A Secret that was read and may not be written; what is in one that was handed over still counts. */
@@ -176,11 +177,13 @@ function planSettled(observed: Observed, settings: Settings, assessment: Assessm
 /** A Secret that was looked at and has a live credential may have drifted, or is to be rendered otherwise. */
 function orRepair(observed: Observed, otherwise: Extract<Plan, { kind: 'wait' | 'refuse' }>): Plan {
   const { assessment, wakeAtMs } = otherwise;
-  // A refusal that status tells of already stands; one that is new is told after the repair.
-  const waitsFor = otherwise.kind === 'refuse' ? 'Failure' : otherwise.waitsFor;
-  return observed.secret.kind === 'live' && assessment.live
-    ? { kind: 'repair', secret: observed.secret.secret, assessment, wakeAtMs, waitsFor }
-    : otherwise;
+  if (observed.secret.kind !== 'live' || !assessment.live) {
+    return otherwise;
+  }
+  const repair = { kind: 'repair', secret: observed.secret.secret, assessment, wakeAtMs } as const;
+  return otherwise.kind === 'refuse'
+    ? { ...repair, waitsFor: undefined, refusal: otherwise.error }
+    : { ...repair, waitsFor: otherwise.waitsFor };
 }
 
 interface Want {
@@ -204,10 +207,9 @@ function planWanting(observed: Observed, settings: Settings, want: Want): Plan {
   if (blocked !== undefined) {
     return orRepair(observed, { kind: 'refuse', error: blocked, assessment, wakeAtMs: endMs });
   }
-  const retryAtMs = retryAt(observed, assessment, nowMs);
-  if (retryAtMs !== undefined && retryAtMs > nowMs) {
-    const waitsFor = ownRetryAt(observed, assessment) === undefined ? 'RetryAfter' : 'Failure';
-    return orRepair(observed, { kind: 'wait', assessment, wakeAtMs: earliest(retryAtMs, endMs), waitsFor });
+  const wait = backOff(observed, assessment, nowMs);
+  if (wait !== undefined) {
+    return orRepair(observed, wait);
   }
   if (!isUnconfirmed) {
     return planExchange(observed, settings, want);
@@ -247,7 +249,8 @@ function isForced(observed: Observed, cause: IssueCause): boolean {
   if (failure === undefined) {
     return cause === 'Requested' || cause === 'Changed';
   }
-  return isNews(observed) || ERRORS[failure.code].disposition === 'invalid';
+  const wasNews = isLeftBehind(observed.credential.status);
+  return isNews(observed) || wasNews || ERRORS[failure.code].disposition === 'invalid';
 }
 
 /** Until when a forced exchange waits: for its distance from the last one, but not beyond the time that calls for it. */
@@ -272,20 +275,36 @@ function isLiveByStatus({ credential }: Observed, nowMs: number): boolean {
 }
 
 /**
- * When the last failure lets us try again; undefined: at once. A changed spec or a new request does not wait for our own
- * back-off, but for what the other side asked for.
+ * The wait that follows from a failure; undefined: there is none, or it is over. A changed spec or a new request does not
+ * wait for our own back-off, but for what the other side asked for.
  */
-function retryAt(observed: Observed, assessment: Assessment, nowMs: number): number | undefined {
-  const askedMs = believed(observed.memory.retryNotBeforeMs, nowMs);
-  return latest(believed(ownRetryAt(observed, assessment), nowMs), askedMs);
+function backOff(
+  observed: Observed,
+  assessment: Assessment,
+  nowMs: number,
+): Extract<Plan, { kind: 'wait' }> | undefined {
+  const { retryNotBefore } = observed.memory;
+  const ownMs = believed(ownRetryAt(observed, assessment), nowMs);
+  const untilMs = latest(ownMs, believed(retryNotBefore?.timeMs, nowMs));
+  if (untilMs === undefined || untilMs <= nowMs) {
+    return undefined;
+  }
+  const waitsFor = ownMs === undefined && retryNotBefore?.isAskedFor === true ? 'RetryAfter' : 'Failure';
+  return { kind: 'wait', assessment, wakeAtMs: earliest(untilMs, endOf(assessment, nowMs)), waitsFor };
 }
 
 /** Our own back-off; undefined: none holds. */
 function ownRetryAt(observed: Observed, { record }: Assessment): number | undefined {
   const failure = recordedFailure(observed);
-  return failure === undefined || isNews(observed)
-    ? undefined
-    : retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs });
+  if (failure === undefined || isNews(observed) || isOfFormerSpec(observed, failure.code)) {
+    return undefined;
+  }
+  return retryTimeMs({ uid: observed.uid, ...failure, expirationTimeMs: record?.expirationTimeMs });
+}
+
+/** What was refused to a spec says nothing of the next one; that an endpoint is out, or throttles, does. */
+function isOfFormerSpec({ credential }: Observed, code: ErrorCode): boolean {
+  return isLeftBehind(credential.status) && paceOf(code) !== 'transient';
 }
 
 /** A time to wait for, unless it is further than any wait. */
@@ -315,7 +334,7 @@ function isNews(observed: Observed): boolean {
   if (observed.memory.conflictVersion !== undefined && observed.secret.kind === 'absent') {
     return true;
   }
-  if (observed.memory.forced?.waits === true || isLeftBehind(status)) {
+  if (observed.memory.forced?.waits === true) {
     return true;
   }
   const requested = refreshRequested(observed);
@@ -351,7 +370,7 @@ function contestedUntil(observed: Observed, cause: IssueCause): number | undefin
   return contest.lastTimeMs + contestedDelayMs(contest.repairs);
 }
 
-/** The name is taken: looked at again at the time that retryAt() will find in status. */
+/** The name is taken: looked at again at the time that backOff() will find in status. */
 function refuse(observed: Observed, error: CredentialError, assessment: Assessment, nowMs: number): Plan {
   const retryMs = retryTimeMs({
     uid: observed.uid,

@@ -15,8 +15,15 @@ import type { Condition } from '../api/meta.ts';
 import type { Cloud, ConditionType } from '../api/names.ts';
 import type { WorkloadCredentialStatus } from '../api/types.gen.ts';
 import type { Assessment } from './assessment.ts';
-import { type CredentialError, ERRORS, isErrorCode } from './errors.ts';
-import { type FailureAccount, isAttempt, isLeftBehind, isRepetition, withFailure } from './failure-account.ts';
+import { type CredentialError, type ErrorCode, ERRORS, isErrorCode } from './errors.ts';
+import {
+  type FailureAccount,
+  hasFailedAttempts,
+  isAttempt,
+  isLeftBehind,
+  isRepetition,
+  withFailure,
+} from './failure-account.ts';
 import type { WaitCause } from './plan.ts';
 import { formatTime, parseTime } from './record.ts';
 
@@ -151,21 +158,36 @@ function standingFailure(input: StatusInput, failed: FailureAccount): Failure | 
   if (outcome.kind !== 'waiting' || (failed.consecutiveFailures ?? 0) === 0 || last === undefined) {
     return undefined;
   }
-  if (WAITS[outcome.waitsFor] !== undefined && isOver(last.reason, input)) {
+  if (isOver(last.reason, outcome.waitsFor, input)) {
     return undefined;
   }
   return { code: last.reason, message: last.message, stalls: isStalling(last.reason) };
 }
 
+/** Failures that only a look at the Secret ends, which none of the waits comes after. */
+const OF_THE_SECRET: readonly string[] = [
+  'SecretConflict',
+  'SecretTerminating',
+  'SecretContested',
+] satisfies readonly ErrorCode[];
+
 /**
- * Whether the last failure tells nothing of the exchange that waits: a refusal of ours holds no more, as all checks were
- * made; what was tried without success was another spec. While a credential of the present request lives, it was not.
+ * Whether the last failure tells nothing of the exchange that waits: a refusal of ours that holds no more, or one of STS to
+ * another spec. While a credential of the present request lives, attempts to replace it that failed are told until one succeeds.
  */
-function isOver(reason: string, input: StatusInput): boolean {
+function isOver(reason: string, waitsFor: WaitCause, input: StatusInput): boolean {
   const { previous, generation } = input;
-  const isCured = isErrorCode(reason) && ERRORS[reason].disposition === 'invalid';
-  const isOfOtherSpec = previous?.observedGeneration !== generation || isLeftBehind(previous);
-  return isCured || (isOfOtherSpec && liveEndMs(input) === undefined);
+  const isLive = liveEndMs(input) !== undefined;
+  if (isLeftBehind(previous) && !isLive) {
+    return true;
+  }
+  if (waitsFor === 'Failure' || waitsFor === 'Suspended') {
+    return false;
+  }
+  if (isErrorCode(reason) && ERRORS[reason].disposition === 'invalid') {
+    return !isLive || !hasFailedAttempts(previous);
+  }
+  return !isLive && previous?.observedGeneration !== generation && !OF_THE_SECRET.includes(reason);
 }
 
 /** Transient and throttled wait for time; the others for somebody. A code of another version stalls nothing. */
@@ -188,18 +210,19 @@ const LAST_SUCCEEDED: Wanted = {
   Refreshed: { status: 'True', reason: 'Issued', message: 'The last attempt succeeded.' },
 };
 
-/** No variable changes in a running container, and nothing but this says so where the credential is read (DESIGN section 4). */
-const FOR_ENVIRONMENT = ' Containers that took it as environment variables keep it: restart them before then.';
-
-function readyCondition(
-  { secretName, isForEnvironment }: StatusInput,
-  endMs: number,
-  failure: Failure | undefined,
-): WantedCondition {
-  const until = `Secret "${secretName}" holds a live credential until ${formatTime(endMs)}`;
+function readyCondition(input: StatusInput, endMs: number, failure: Failure | undefined): WantedCondition {
+  const until = `Secret "${input.secretName}" holds a live credential until ${formatTime(endMs)}${forEnvironment(input)}`;
   return failure === undefined
-    ? { status: 'True', reason: 'Issued', message: `${until}.${isForEnvironment ? FOR_ENVIRONMENT : ''}` }
+    ? { status: 'True', reason: 'Issued', message: `${until}.` }
     : { status: 'True', reason: 'RefreshFailing', message: `${until}, but replacing it fails: ${failure.message}` };
+}
+
+/** The variables of a running container never change: only this tells which of them have what the Secret has (DESIGN section 4). */
+function forEnvironment({ isForEnvironment, assessment, previous }: StatusInput): string {
+  const issueMs = assessment.record?.issueTimeMs ?? parseTime(previous?.issueTime);
+  return isForEnvironment && issueMs !== undefined
+    ? ` (as environment variables, only containers that were started after ${formatTime(issueMs)} have it)`
+    : '';
 }
 
 /** Not ready: somebody has to act, or time has to pass; never both. */
@@ -214,10 +237,10 @@ function unreadyConditions(input: StatusInput, failure: Failure | undefined): Wa
   };
 }
 
-/** Why an exchange waits that nothing stands in the way of any more. Without times: a status is not written for each wait. */
-const WAITS: Readonly<Record<WaitCause, string | undefined>> = {
-  Failure: undefined,
-  Suspended: undefined,
+/** Why an exchange waits where no failure stands. Without times: a status is not written for each wait. */
+const WAITS: Readonly<Record<WaitCause, string>> = {
+  Failure: 'it waits, since an attempt has failed',
+  Suspended: 'it waits until spec.suspend is false',
   RetryAfter: 'it waits for as long as STS, or the API server, has asked for',
   Turn: 'it waits for its turn, since requests to its STS are limited (--sts-requests-per-second of the operator), the more while it fails',
   Distance:
@@ -225,8 +248,8 @@ const WAITS: Readonly<Record<WaitCause, string | undefined>> = {
 };
 
 function pending({ outcome }: StatusInput): Failure {
-  const why = outcome.kind === 'waiting' ? WAITS[outcome.waitsFor] : undefined;
-  const message = `A credential is being obtained${why === undefined ? '' : `: ${why}`}.`;
+  const why = outcome.kind === 'waiting' ? `: ${WAITS[outcome.waitsFor]}` : '';
+  const message = `A credential is being obtained${why}.`;
   return { code: 'Pending', message, stalls: false };
 }
 

@@ -112,6 +112,8 @@ describe('issuing', { timeout: 60_000 }, () => {
     await scene.quiet();
     assert.equal(scene.value('AWS_ACCESS_KEY_ID'), accessKeyID);
     assert.equal(scene.accessKeyID(), accessKeyID);
+    const since = `only containers that were started after ${scene.credential()?.status?.issueTime} have it`;
+    assert.ok(scene.condition('Ready')?.message.includes(since), scene.condition('Ready')?.message);
     assert.deepEqual(scene.seen(), {
       calls: ['GET secrets/orders 200', 'PATCH secrets/orders 200', 'PATCH workloadcredentials/orders/status 200'],
       sts: [],

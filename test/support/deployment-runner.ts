@@ -1,7 +1,8 @@
 // Promises: what a node would do for the operator's Deployment, with processes for containers: starts the built program with
 // the Deployment's own arguments and a token of its ServiceAccount, anew when either changes or when it ended because it lost
 // its Lease, and ends it when there is no Deployment or it is scaled to nothing. So a test can install, upgrade, scale and
-// uninstall by commands alone. One that ends for any other reason is not started again: the test is to fail.
+// uninstall by commands alone. One that has worked and ends for any other reason is not started again: the test is to fail.
+// One that ends before it works is tried again, as a kubelet would, since what it needs may only just be being made.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesBed } from '../beds/kubernetes.ts';
 import { startOperator } from '../beds/operator.ts';

@@ -20,6 +20,7 @@ import {
   anObserved,
   anOffered,
   aSecret,
+  aServiceAccount,
   cached,
   HOUR,
   live,
@@ -29,6 +30,7 @@ import {
   T0,
   UID,
   withAnnotations,
+  withMetadata,
 } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FakeKubeApi, kubeError } from '../../support/fake-kube-api.ts';
@@ -41,8 +43,10 @@ function bench(issued: Credential = anIssued({ issueTimeMs: NOW, expirationTimeM
   const clock = new FakeClock(NOW);
   const memories = new KeyMemories();
   let exchanges = 0;
+  let isLimited = false;
   const exchanger = {
     exchange: () => {
+      if (isLimited) return Promise.resolve({ granted: false, retryAfterMs: SECOND });
       exchanges += 1;
       const claims = { issuer: '', subject: '', audiences: [], tokenID: undefined, serviceAccountUID: undefined };
       return Promise.resolve({ granted: true, credential: issued, claims });
@@ -63,7 +67,10 @@ function bench(issued: Credential = anIssued({ issueTimeMs: NOW, expirationTimeM
     assert.ok(decided.kind !== 'look');
     return actor.act(KEY, observed, decided, { signal: new AbortController().signal });
   };
-  return { api, memories, act, exchanges: () => exchanges };
+  const limit = (): void => {
+    isLimited = true;
+  };
+  return { api, memories, act, limit, exchanges: () => exchanges };
 }
 
 /** A resource whose credential of T0 is in the API server and in the cache, and the plan to replace it. */
@@ -100,6 +107,26 @@ describe('an exchange that gave a credential which ends earlier', () => {
   });
 });
 
+test('an exchange for which the limiter has no room waits for its turn', async () => {
+  const { api, act, limit } = bench();
+  const { observed, decided } = due(api, 'Due');
+  limit();
+  const { outcome, wakeAtMs } = await act(observed, decided);
+  assert.deepEqual([outcome, wakeAtMs], [{ kind: 'waiting', waitsFor: 'Turn' }, NOW + SECOND]);
+  assert.deepEqual(api.log, []);
+});
+
+test('what refuses an exchange is told at once, though the Secret is repaired', async () => {
+  const { api, act, exchanges } = bench();
+  const secret = api.put(withMetadata(aSecret(), { labels: {} }));
+  const observed = anObserved({ secret: live(secret), serviceAccount: aServiceAccount('') });
+  const { outcome, secretRef } = await act(observed, plan(observed, SETTINGS, NOW));
+  assert.ok(outcome.kind === 'failed' && outcome.error.code === 'ServiceAccountNotAllowed', JSON.stringify(outcome));
+  assert.deepEqual([api.log, exchanges()], [['patch secrets'], 0]);
+  assert.equal(secretRef?.uid, secret.metadata.uid);
+  assert.equal(api.secret?.metadata.labels?.['workloadcredentials.io/name'], 'orders');
+});
+
 describe('a credential that could not be written', () => {
   test('is held, and written by the next try without an exchange', async () => {
     const { api, act, memories, exchanges } = bench();
@@ -120,7 +147,7 @@ describe('a credential that could not be written', () => {
 
   test('is not remembered for another resource of that name', async () => {
     const { memories } = bench();
-    memories.remember(KEY, UID, { retryNotBeforeMs: 1 });
+    memories.remember(KEY, UID, { retryNotBefore: { timeMs: 1, isAskedFor: true } });
     assert.deepEqual(memories.of(KEY, 'another'), {});
     memories.forget(KEY);
     assert.equal(memories.size, 0);
@@ -176,7 +203,7 @@ describe('a repair of a Secret that was handed over', () => {
     const first = await repaired(noting('theirs'));
     assert.deepEqual([first.acted.outcome.kind, first.exchanges], ['issued', 1]);
     const second = await repaired(noting('theirs'), { forced: { lastTimeMs: NOW - SECOND, waits: false } });
-    assert.deepEqual([second.acted.outcome.kind, second.exchanges], ['waiting', 0]);
+    assert.deepEqual([second.acted.outcome, second.exchanges], [{ kind: 'waiting', waitsFor: 'Distance' }, 0]);
   });
 });
 

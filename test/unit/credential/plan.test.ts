@@ -59,7 +59,7 @@ const said = (decided: Plan): string => {
     case 'wait':
       return decided.waitsFor === undefined ? 'wait' : `wait: ${decided.waitsFor}`;
     case 'repair':
-      return decided.waitsFor === undefined ? 'repair' : `repair, then wait: ${decided.waitsFor}`;
+      return `repair${decided.refusal === undefined ? '' : `, then refuse: ${decided.refusal.code}`}${decided.waitsFor === undefined ? '' : `, then wait: ${decided.waitsFor}`}`;
     case 'refuse':
       return `refuse: ${decided.error.code}`;
     case 'write':
@@ -82,6 +82,8 @@ const PENDING = (['Ready', 'Reconciling'] as const).map((type) => ({
   lastTransitionTime: formatTime(T0),
 }));
 
+/** What is remembered of a Retry-After. */
+const askedFor = (timeMs: number): KeyMemory => ({ retryNotBefore: { timeMs, isAskedFor: true } });
 /** What is remembered of a forced exchange. */
 const forced = (lastTimeMs: number, waits = false): { memory: KeyMemory } => ({
   memory: { forced: { lastTimeMs, waits } },
@@ -340,7 +342,7 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'without consent a drifted Secret is still repaired',
     { ...NO_CONSENT, secret: live(DRIFTED) },
     LATER,
-    'repair, then wait: Failure',
+    'repair, then refuse: ServiceAccountNotAllowed',
   ],
   ['without a ServiceAccount nothing is issued', { serviceAccount: undefined }, DUE, 'refuse: ServiceAccountNotFound'],
   [
@@ -400,19 +402,20 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     DUE,
     'issue: Due',
   ],
-  [
-    'a wait that was asked for holds without a failure',
-    { memory: { retryNotBeforeMs: DUE + 1 } },
-    DUE,
-    'wait: RetryAfter',
-  ],
+  ['a wait that was asked for holds without a failure', { memory: askedFor(DUE + 1) }, DUE, 'wait: RetryAfter'],
   [
     'a wait that was asked for holds for a new generation too',
-    { ...CHANGED, generation: 2, memory: { retryNotBeforeMs: LATER + 1 } },
+    { ...CHANGED, generation: 2, memory: askedFor(LATER + 1) },
     LATER,
     'wait: RetryAfter',
   ],
-  ['a wait that was asked for ends', { memory: { retryNotBeforeMs: DUE } }, DUE, 'issue: Due'],
+  [
+    'a failure that status could not be told is waited for as one',
+    { memory: { retryNotBefore: { timeMs: DUE + 1, isAskedFor: false } } },
+    DUE,
+    'wait: Failure',
+  ],
+  ['a wait that was asked for ends', { memory: askedFor(DUE) }, DUE, 'issue: Due'],
   [
     'a drifted Secret is repaired while a failure is waited for, and the failure stands',
     { ...failing(1, DUE), secret: live(DRIFTED) },
@@ -453,6 +456,27 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'issue: Absent',
   ],
   [
+    'an edit that waited waits after a restart for an endpoint that is out, or throttles',
+    {
+      ...NEW,
+      generation: 2,
+      status: aFailedStatus('STSThrottled', { count: 9, timeMs: LATER, observedGeneration: 2, conditions: PENDING }),
+    },
+    LATER,
+    'wait: Failure',
+  ],
+  [
+    'an edit that waited for its turn keeps the distance, too',
+    {
+      ...NEW,
+      generation: 2,
+      status: aFailedStatus('AccessDenied', { count: 9, timeMs: LATER, observedGeneration: 2, conditions: PENDING }),
+      ...forced(LATER - SECOND),
+    },
+    LATER,
+    'wait: Distance',
+  ],
+  [
     'a new resource whose spec is edited again and again waits',
     { ...NEW, ...failing(1, LATER - 2 * SECOND), generation: 2, ...forced(LATER - SECOND) },
     LATER,
@@ -480,13 +504,8 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
   ],
   // A clock that was set back: what was written before lies in the future, and no wait is that long.
   ['a failure of the far future does not hold up a credential', failing(1, DUE + HOUR), DUE, 'issue: Due'],
-  ['a wait of the far future neither', { memory: { retryNotBeforeMs: DUE + HOUR } }, DUE, 'issue: Due'],
-  [
-    'the longest wait that can be asked for holds',
-    { memory: { retryNotBeforeMs: DUE + 11 * MINUTE } },
-    DUE,
-    'wait: RetryAfter',
-  ],
+  ['a wait of the far future neither', { memory: askedFor(DUE + HOUR) }, DUE, 'issue: Due'],
+  ['the longest wait that can be asked for holds', { memory: askedFor(DUE + 11 * MINUTE) }, DUE, 'wait: RetryAfter'],
   ['a forced exchange of the future neither', { ...REQUEST, ...forced(LATER + SECOND) }, LATER, 'issue: Requested'],
   [
     'a contest of the far future neither',
@@ -623,7 +642,7 @@ for (const [sentence, change, nowMs, wanted] of [
     ENDED - 10 * SECOND,
     ENDED,
   ],
-  ['a wait that was asked for wakes when it is over', { memory: { retryNotBeforeMs: DUE + 7 } }, DUE, DUE + 7],
+  ['a wait that was asked for wakes when it is over', { memory: askedFor(DUE + 7) }, DUE, DUE + 7],
   ['a forced refresh that waits wakes at its distance', { ...REQUEST, ...forced(LATER) }, LATER, LATER + MINUTE],
   [
     'a forced refresh that waits wakes when the credential is due, if that is sooner',

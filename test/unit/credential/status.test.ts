@@ -169,6 +169,28 @@ const table: readonly (readonly [string, Partial<StatusInput>, string])[] = [
     'Ready=True Issued, Refreshed=True Issued',
   ],
   [
+    'C, refreshes had failed before consent was taken and given again',
+    {
+      previous: aStatus(aFailedStatus('ServiceAccountNotAllowed', { count: 5, failuresByClass: { transient: 4 } })),
+      outcome: IN_TURN,
+    },
+    'Ready=True RefreshFailing, Refreshed=False ServiceAccountNotAllowed',
+  ],
+  [
+    'no C, exchanges had failed before consent was taken and given again',
+    {
+      ...FIRST,
+      previous: aFailedStatus('ServiceAccountNotAllowed', { count: 5, failuresByClass: { transient: 4 } }),
+      outcome: IN_TURN,
+    },
+    'Ready=False Pending, Reconciling=True Pending',
+  ],
+  [
+    'no C, another spec waits for its turn, and the Secret in the way has not been looked at',
+    { ...FIRST, generation: 2, previous: aFailedStatus('SecretConflict'), outcome: IN_TURN },
+    'Ready=False SecretConflict, Stalled=True SecretConflict, Refreshed=False SecretConflict',
+  ],
+  [
     'expired, consent was given and the exchange waits',
     { ...ENDED, previous: aStatus(aFailedStatus('ServiceAccountNotAllowed')), outcome: waiting('RetryAfter') },
     'Ready=False Expired, Reconciling=True Pending',
@@ -318,7 +340,7 @@ test('InvalidSpec in other words is told', () => {
 test('what a spec was refused does not come back while another one waits, however often status is written', () => {
   const change = { ...FIRST, generation: 2, outcome: IN_TURN };
   const first = nextStatus(input({ ...change, previous: aFailedStatus('AccessDenied', { count: 3 }) })).status;
-  for (const outcome of CURED) {
+  for (const outcome of [...CURED, WAITING]) {
     const { status, events } = nextStatus(input({ ...change, outcome, previous: first }));
     assert.equal(status.conditions?.[0]?.reason, 'Pending');
     assert.equal(status.consecutiveFailures, 3);
@@ -333,16 +355,22 @@ test('what is waited for is told, without a time', () => {
   assert.match(messageOf('Turn'), /its turn.*--sts-requests-per-second/);
   assert.match(messageOf('Distance'), /a moment ago.*--min-refresh-interval-seconds/);
   assert.match(messageOf('RetryAfter'), /as long as STS, or the API server, has asked for/);
-  assert.equal(messageOf('Failure'), 'A credential is being obtained.');
-  for (const waitsFor of ['Turn', 'Distance', 'RetryAfter'] as const) assert.doesNotMatch(messageOf(waitsFor), /\d/);
+  assert.match(messageOf('Failure'), /^A credential is being obtained: it waits, since an attempt has failed\.$/);
+  for (const waitsFor of ['Turn', 'Distance', 'RetryAfter', 'Failure'] as const)
+    assert.doesNotMatch(messageOf(waitsFor), /\d/);
 });
 
-test('who takes the credential as environment variables is told, as long as the credential is good', () => {
+test('which containers have the credential as environment variables is told: those that were started after its issue', () => {
   const messageOf = (change: Partial<StatusInput>): string =>
     nextStatus(input({ isForEnvironment: true, ...change })).status.conditions?.[0]?.message ?? '';
-  assert.match(messageOf({}), /until \S+Z\. Containers that took it as environment variables keep it: restart them/);
-  assert.doesNotMatch(messageOf({ isForEnvironment: false }), /environment/);
-  assert.doesNotMatch(messageOf({ outcome: failed('STSUnavailable') }), /environment/);
+  const note = ` (as environment variables, only containers that were started after ${formatTime(T0)} have it)`;
+  const until = `Secret "orders" holds a live credential until ${formatTime(T0 + HOUR)}`;
+  assert.equal(messageOf({}), `${until}${note}.`);
+  assert.equal(messageOf({ isForEnvironment: false }), `${until}.`);
+  const unreachable = { assessment: UNKNOWN, outcome: failed('STSUnavailable') };
+  for (const change of [{ outcome: failed('STSUnavailable') }, unreachable]) {
+    assert.equal(messageOf(change), `${until}${note}, but replacing it fails: STSUnavailable.`);
+  }
   assert.doesNotMatch(messageOf({ suspended: true }), /environment/);
 });
 
