@@ -12,7 +12,7 @@ import { mayBeTaken, ownership } from '../credential/ownership.ts';
 import { plan, type Plan, refreshRequested } from '../credential/plan.ts';
 import { parseTime } from '../credential/record.ts';
 import { retryTimeMs } from '../credential/schedule.ts';
-import { nextStatus, type StatusEvent } from '../credential/status.ts';
+import { type NextStatus, nextStatus, type StatusEvent } from '../credential/status.ts';
 import type { CallOptions, KubeApi } from '../kube/api.ts';
 import type { WriteMarks } from '../kube/writes.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -276,10 +276,10 @@ export class Reconciler {
   }
 
   /** Writes the status that follows, says what there is to say, and tells when to look again. */
-  async #conclude(key: string, observed: Observed, acted: Acted, options: CallOptions): Promise<ReconcileResult> {
+  async #conclude(key: string, observed: Observed, done: Acted, options: CallOptions): Promise<ReconcileResult> {
     const { api, clock, log, marks, assertLeading } = this.#options;
     const nowMs = clock.now();
-    const requested = refreshRequested(observed);
+    const { acted, requested } = this.#withUntold(observed, done);
     assertLeading();
     try {
       const written = await writeStatus(
@@ -288,7 +288,7 @@ export class Reconciler {
         (previous) =>
           nextStatus({
             previous,
-            generation: observed.credential.metadata.generation ?? 0,
+            generation: generationOf(observed),
             cloud: cloudOf(observed.credential),
             secretName: secretNameOf(observed.credential),
             suspended: observed.resolved?.suspend ?? false,
@@ -302,20 +302,41 @@ export class Reconciler {
           }),
         options,
       );
-      this.#memories.remember(key, observed.uid, { untoldRefusals: undefined });
+      this.#forgetUntold(key, observed);
       if (written === undefined) {
         return { requeueAfterMs: LOOK_AGAIN_MS };
       }
       if (written.resourceVersion !== undefined) {
         marks.mark(PLURAL, key, written.resourceVersion);
-        this.#tell(observed, acted, written.next.events);
+        this.#tell(observed, acted, written.next);
       }
       return this.#wake(key, observed, acted, written.next.status);
     } catch (error) {
       const failure = foreseen(error, options.signal);
       log.warn('the status could not be written', { key, reason: failure.code, detail: failure.message });
-      return this.#afterUnwrittenStatus(key, observed, acted, failure);
+      return this.#afterUnwrittenStatus(key, observed, done, failure);
     }
+  }
+
+  /** What failed before is told as soon as status can be written, as long as it is of this spec and nothing was tried since. */
+  #withUntold(observed: Observed, acted: Acted): { readonly acted: Acted; readonly requested: string | undefined } {
+    const untold = observed.memory.untoldFailure;
+    if (acted.outcome.kind !== 'waiting' || untold === undefined || untold.generation !== generationOf(observed)) {
+      return { acted, requested: refreshRequested(observed) };
+    }
+    const { error, timeMs, refreshRequested: requested } = untold;
+    return { acted: { ...acted, outcome: { kind: 'failed', error, timeMs } }, requested };
+  }
+
+  /** Status was written: from now on it has the failures, and the back-off that follows from them. */
+  #forgetUntold(key: string, { uid, memory }: Observed): void {
+    const { untoldFailure: untold } = memory;
+    const isOwnWait = untold !== undefined && untold.error.retryAfterSeconds === undefined;
+    this.#memories.remember(key, uid, {
+      untoldRefusals: undefined,
+      untoldFailure: undefined,
+      ...(isOwnWait ? { retryNotBeforeMs: undefined } : {}),
+    });
   }
 
   /** A failed attempt that status cannot tell of is remembered here: its back-off holds all the same. */
@@ -341,8 +362,8 @@ export class Reconciler {
     // One that is out is asked again soon; one that refuses may do so for a moment after its start, or for days.
     const doublings = disposition === 'forbidden' ? Math.min(before, 30) : 0;
     const statusMs = Math.min(MOST_UNTOLD_WAIT_MS, STATUS_RETRY_MS * 2 ** doublings);
-    const { retryNotBefore } = this.#memories.of(key, observed.uid);
-    const wishesMs = [wakeAtMs, retryNotBefore?.timeMs].filter((timeMs) => timeMs !== undefined && timeMs > nowMs);
+    const { retryNotBeforeMs } = this.#memories.of(key, observed.uid);
+    const wishesMs = [wakeAtMs, retryNotBeforeMs].filter((timeMs) => timeMs !== undefined && timeMs > nowMs);
     return { requeueAfterMs: Math.min(statusMs, ...wishesMs.map((timeMs = Infinity) => timeMs - nowMs)) };
   }
 
@@ -363,18 +384,23 @@ export class Reconciler {
       retryAfterSeconds: error.retryAfterSeconds,
     });
     // Nothing would end this wait, neither news nor a status that can be written again.
-    const timeMs = isRefused ? Math.min(retryMs ?? Infinity, nowMs + MOST_UNTOLD_WAIT_MS) : retryMs;
-    const isAskedFor = error.retryAfterSeconds !== undefined;
-    this.#memories.remember(key, observed.uid, {
-      retryNotBefore: timeMs === undefined ? undefined : { timeMs, isAskedFor },
-    });
+    const retryNotBeforeMs = isRefused ? Math.min(retryMs ?? Infinity, nowMs + MOST_UNTOLD_WAIT_MS) : retryMs;
+    if (retryNotBeforeMs === undefined) {
+      // A refusal of ours: it is found again at the next look.
+      return;
+    }
+    const generation = generationOf(observed);
+    const untoldFailure = { error, timeMs: nowMs, generation, refreshRequested: refreshRequested(observed) };
+    this.#memories.remember(key, observed.uid, { retryNotBeforeMs, untoldFailure });
   }
 
-  #tell(observed: Observed, { outcome }: Acted, events: readonly StatusEvent[]): void {
+  #tell(observed: Observed, { outcome }: Acted, { status, events }: NextStatus): void {
     const { log, metrics, record } = this.#options;
     const { namespace, uid, resolved } = observed;
     const { name } = observed.credential.metadata;
-    if (outcome.kind === 'failed') {
+    // A refusal that status tells of already is no news, though something else of status has changed.
+    const isCounted = status.consecutiveFailures !== observed.credential.status?.consecutiveFailures;
+    if (outcome.kind === 'failed' && isCounted) {
       const { code, message, cloudCode, requestID } = outcome.error;
       log.warn('an attempt failed', { namespace, name, reason: code, detail: message, cloudCode, requestID });
       if (resolved !== undefined) {
@@ -417,11 +443,15 @@ export class Reconciler {
       expirationTimeMs: assessment.record?.expirationTimeMs,
       retryAfterSeconds,
     });
-    if (retryAfterSeconds !== undefined && retryMs !== undefined) {
-      this.#memories.remember(key, observed.uid, { retryNotBefore: { timeMs: retryMs, isAskedFor: true } });
+    if (retryAfterSeconds !== undefined) {
+      this.#memories.remember(key, observed.uid, { retryNotBeforeMs: retryMs });
     }
     return retryMs;
   }
+}
+
+function generationOf({ credential }: Observed): number {
+  return credential.metadata.generation ?? 0;
 }
 
 function isForbidden({ disposition }: CredentialError): boolean {
@@ -437,8 +467,9 @@ type Decision = { readonly observed: Observed } & (
 /** Before a missing ServiceAccount is told for the first time, the API server is asked; later, its cache is enough. */
 function missesServiceAccount(decided: Plan, { credential }: Observed): boolean {
   const code = 'ServiceAccountNotFound';
-  const isMissing = decided.kind === 'refuse' && decided.error.code === code;
-  return isMissing && credential.status?.conditions?.some(({ reason }) => reason === code) !== true;
+  const refusal = decided.kind === 'repair' ? decided.refusal : undefined;
+  const error = decided.kind === 'refuse' ? decided.error : refusal;
+  return error?.code === code && credential.status?.conditions?.some(({ reason }) => reason === code) !== true;
 }
 
 /** A namespace that is being deleted takes the resource with it: nothing is said or tried any more. */

@@ -46,8 +46,12 @@ export function hasFailedAttempts(account: FailureAccount | undefined): boolean 
   return Object.keys(countsOf(account)).length > 0;
 }
 
-/** The account after one more failure. */
-export function withFailure(error: CredentialError, before: FailureAccount | undefined, nowMs: number): FailureAccount {
+/** The account after one more failure, at that time. */
+export function withFailure(
+  error: CredentialError,
+  before: FailureAccount | undefined,
+  timeMs: number,
+): FailureAccount {
   const pace = paceOf(error.code);
   const counts = countsOf(before);
   const next = pace === undefined ? counts : { ...counts, [pace]: (counts[pace] ?? 0) + 1 };
@@ -55,7 +59,7 @@ export function withFailure(error: CredentialError, before: FailureAccount | und
     consecutiveFailures: (before?.consecutiveFailures ?? 0) + 1,
     ...(Object.keys(next).length === 0 ? {} : { failuresByClass: next }),
     lastFailure: {
-      time: formatTime(failureTimeMs(nowMs)),
+      time: formatTime(failureTimeMs(timeMs)),
       reason: error.code,
       message: messageOf(error),
       ...(error.requestID === undefined ? {} : { requestID: error.requestID }),

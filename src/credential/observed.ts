@@ -22,6 +22,14 @@ export interface HeldCredential {
   readonly refreshHandled: string | undefined;
 }
 
+/** A failed attempt that is only remembered. */
+export interface UntoldFailure {
+  readonly error: CredentialError;
+  readonly timeMs: number;
+  readonly generation: number;
+  readonly refreshRequested: string | undefined;
+}
+
 /** What this process remembers of a key beside objects; a restart forgets it at the cost of one exchange. */
 export interface KeyMemory {
   readonly held?: HeldCredential | undefined;
@@ -35,7 +43,9 @@ export interface KeyMemory {
    */
   readonly forced?: { readonly lastTimeMs: number; readonly waits: boolean } | undefined;
   /** The wait that STS or the API server asked for, or that follows from a failure which status could not be told. */
-  readonly retryNotBefore?: { readonly timeMs: number; readonly isAskedFor: boolean } | undefined;
+  readonly retryNotBeforeMs?: number | undefined;
+  /** The last failed attempt, if status could not be told of it yet: when, for which generation and forced refresh. */
+  readonly untoldFailure?: UntoldFailure | undefined;
   /** How often the API server has refused a token or a status since one was last written: no status counts it. */
   readonly untoldRefusals?: number | undefined;
   /**

@@ -35,8 +35,8 @@ export type Outcome =
   | { readonly kind: 'settled' }
   /** Something is wanted and has to wait: the last failure stands, unless it was a refusal of ours that holds no more. */
   | { readonly kind: 'waiting'; readonly waitsFor: WaitCause }
-  /** Refused or failed. */
-  | { readonly kind: 'failed'; readonly error: CredentialError };
+  /** Refused or failed; timeMs: when, if it was before this reconcile. */
+  | { readonly kind: 'failed'; readonly error: CredentialError; readonly timeMs?: number };
 
 /** Who is in the Secret; undefined members are not known. */
 export interface Identity {
@@ -125,7 +125,7 @@ function failureFields(input: StatusInput): FailureFields {
         : {
             ...kept,
             ...handled(isAttempt(outcome.error.code) ? refreshRequested : undefined),
-            ...withFailure(outcome.error, previous, input.nowMs),
+            ...withFailure(outcome.error, previous, outcome.timeMs ?? input.nowMs),
           };
   }
 }
@@ -217,11 +217,11 @@ function readyCondition(input: StatusInput, endMs: number, failure: Failure | un
     : { status: 'True', reason: 'RefreshFailing', message: `${until}, but replacing it fails: ${failure.message}` };
 }
 
-/** The variables of a running container never change: only this tells which of them have what the Secret has (DESIGN section 4). */
+/** The variables of a running container never change: this tells which of them cannot have what the Secret has (DESIGN section 4). */
 function forEnvironment({ isForEnvironment, assessment, previous }: StatusInput): string {
   const issueMs = assessment.record?.issueTimeMs ?? parseTime(previous?.issueTime);
   return isForEnvironment && issueMs !== undefined
-    ? ` (as environment variables, only containers that were started after ${formatTime(issueMs)} have it)`
+    ? ` (as environment variables, no container that was started before ${formatTime(issueMs)} has it)`
     : '';
 }
 
@@ -295,7 +295,7 @@ function suspendedConditions(input: StatusInput): Wanted {
         Ready: {
           status: 'True',
           reason: 'Suspended',
-          message: `spec.suspend is true: Secret "${input.secretName}" keeps its credential until ${formatTime(endMs)}, and no other follows.`,
+          message: `spec.suspend is true: Secret "${input.secretName}" keeps its credential until ${formatTime(endMs)}${forEnvironment(input)}, and no other follows.`,
         },
       };
 }

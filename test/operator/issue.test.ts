@@ -107,12 +107,13 @@ describe('issuing', { timeout: 60_000 }, () => {
     const scene = await bed.scene();
     await scene.issued();
     const accessKeyID = scene.accessKeyID();
+    assert.doesNotMatch(scene.condition('Ready')?.message ?? '', /environment variables/);
     await scene.apply({ secret: { formats: ['Files', 'Environment'] } });
     await bed.until('the other form', () => scene.value('AWS_ACCESS_KEY_ID') !== '');
     await scene.quiet();
     assert.equal(scene.value('AWS_ACCESS_KEY_ID'), accessKeyID);
     assert.equal(scene.accessKeyID(), accessKeyID);
-    const since = `only containers that were started after ${scene.credential()?.status?.issueTime} have it`;
+    const since = `no container that was started before ${scene.credential()?.status?.issueTime} has it`;
     assert.ok(scene.condition('Ready')?.message.includes(since), scene.condition('Ready')?.message);
     assert.deepEqual(scene.seen(), {
       calls: ['GET secrets/orders 200', 'PATCH secrets/orders 200', 'PATCH workloadcredentials/orders/status 200'],

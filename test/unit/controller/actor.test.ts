@@ -147,7 +147,7 @@ describe('a credential that could not be written', () => {
 
   test('is not remembered for another resource of that name', async () => {
     const { memories } = bench();
-    memories.remember(KEY, UID, { retryNotBefore: { timeMs: 1, isAskedFor: true } });
+    memories.remember(KEY, UID, { retryNotBeforeMs: 1 });
     assert.deepEqual(memories.of(KEY, 'another'), {});
     memories.forget(KEY);
     assert.equal(memories.size, 0);
@@ -156,11 +156,15 @@ describe('a credential that could not be written', () => {
 
 describe('a repair of a Secret that was handed over', () => {
   /** What happens to an adopted Secret at its next look; its notes are forged where a test says so. */
-  async function repaired(forge: (secret: Secret) => Secret, memory: KeyMemory = {}) {
+  async function repaired(
+    forge: (secret: Secret) => Secret,
+    memory: KeyMemory = {},
+    serviceAccount = aServiceAccount(),
+  ) {
     const { api, act, memories, exchanges } = bench();
     memories.remember(KEY, UID, memory);
     const secret = forge(api.put(anAdopted({ issueTimeMs: NOW - MINUTE })));
-    const observed = anObserved({ secret: live(secret), memory });
+    const observed = anObserved({ secret: live(secret), memory, serviceAccount });
     api.secret = secret;
     const decided = plan(observed, SETTINGS, NOW);
     assert.equal(decided.kind, 'repair');
@@ -204,6 +208,9 @@ describe('a repair of a Secret that was handed over', () => {
     assert.deepEqual([first.acted.outcome.kind, first.exchanges], ['issued', 1]);
     const second = await repaired(noting('theirs'), { forced: { lastTimeMs: NOW - SECOND, waits: false } });
     assert.deepEqual([second.acted.outcome, second.exchanges], [{ kind: 'waiting', waitsFor: 'Distance' }, 0]);
+    const { acted, exchanges } = await repaired(noting('theirs'), {}, aServiceAccount(''));
+    assert.ok(acted.outcome.kind === 'failed' && acted.outcome.error.code === 'ServiceAccountNotAllowed');
+    assert.equal(exchanges, 0);
   });
 });
 

@@ -1,13 +1,14 @@
 // The wake-ups that a reconcile asks for: none is lost, whatever the API server answers, and none comes at once for ever.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Condition } from '../../../src/api/meta.ts';
+import type { Condition, PartialObjectMetadata } from '../../../src/api/meta.ts';
 import type { WorkloadCredential } from '../../../src/api/types.gen.ts';
 import type { Exchanger } from '../../../src/controller/exchanger.ts';
 import { CredentialIndex } from '../../../src/controller/mappers.ts';
 import { Observer } from '../../../src/controller/observe.ts';
 import { Reconciler } from '../../../src/controller/reconciler.ts';
 import { SecretWriter } from '../../../src/controller/secret-writer.ts';
+import { CredentialError } from '../../../src/credential/errors.ts';
 import { WriteMarks } from '../../../src/kube/writes.ts';
 import {
   aCredential,
@@ -39,9 +40,12 @@ function bench(cachedCredential?: WorkloadCredential) {
   let exchanges = 0;
   let limitedForMs: number | undefined;
   let failure: Error | undefined;
+  let account: PartialObjectMetadata | undefined = aServiceAccount();
+  const warnings: string[] = [];
   const exchanger = {
     refusedForMs: () => limitedForMs,
     exchange: () => {
+      if (limitedForMs !== undefined) return Promise.resolve({ granted: false, retryAfterMs: limitedForMs });
       exchanges += 1;
       if (failure !== undefined) return Promise.reject(failure);
       const issueTimeMs = clock.now();
@@ -54,13 +58,16 @@ function bench(cachedCredential?: WorkloadCredential) {
       return Promise.resolve({ granted: true, credential, claims });
     },
   } as unknown as Exchanger;
-  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  const warn = (message: string): void => {
+    warnings.push(message);
+  };
+  const log = { debug: () => undefined, info: () => undefined, warn, error: () => undefined };
   const now = (): number => clock.now();
   const assertLeading = (): void => undefined;
   const caches = {
     credentials: { get: () => cachedCredential ?? api.credential, resourceVersion: () => NEWEST },
     secrets: { get: () => api.secret, resourceVersion: () => NEWEST },
-    serviceAccounts: { get: () => aServiceAccount(), resourceVersion: () => NEWEST },
+    serviceAccounts: { get: () => account, resourceVersion: () => NEWEST },
   };
   const reconciler = new Reconciler({
     api,
@@ -89,7 +96,20 @@ function bench(cachedCredential?: WorkloadCredential) {
   const failExchanges = (error: Error | undefined): void => {
     failure = error;
   };
-  return { api, clock, reconciler, reconcile, limit, failExchanges, exchanges: () => exchanges };
+  const cacheServiceAccount = (cached: PartialObjectMetadata | undefined): void => {
+    account = cached;
+  };
+  return {
+    api,
+    clock,
+    reconciler,
+    reconcile,
+    limit,
+    failExchanges,
+    cacheServiceAccount,
+    warnings,
+    exchanges: () => exchanges,
+  };
 }
 
 /** The operator's Secret of T0 is in the API server, and status knows it. */
@@ -220,6 +240,145 @@ describe('a resource without a Secret, while the endpoint has no room', () => {
     await reconcile();
     assert.equal(exchanges(), 1);
     assert.equal(api.credential.status?.conditions?.[0]?.reason, 'Issued');
+  });
+});
+
+describe('a failure that status could not be told', () => {
+  const DENIED = new CredentialError('AccessDenied', 'STS refuses the role.');
+
+  /** A credential that is due is refused, and status answers 503 to that. */
+  async function untold(error: CredentialError = DENIED) {
+    const made = bench();
+    settled(made.api);
+    await made.clock.advance(45 * MINUTE);
+    made.failExchanges(error);
+    const outage = (): void => {
+      made.api.next(STATUS, 'before', () => {
+        throw kubeError(503, STATUS);
+      });
+    };
+    outage();
+    const failedAtMs = made.clock.now();
+    await made.clock.advance((await made.reconcile()) ?? Infinity);
+    assert.equal(made.exchanges(), 1);
+    const edit = (change: object): void => {
+      made.api.credential = aCredential({ ...change, status: made.api.credential?.status });
+    };
+    return { ...made, failedAtMs, edit, outage };
+  }
+  const EDIT = { generation: 2, spec: { aws: { roleARN: `${ROLE_ARN}-2`, region: 'eu-west-1' } } };
+  const REQUEST = { annotations: { 'workloadcredentials.io/refresh-requested': 'now' } };
+
+  test('is told as soon as it can be, with its own time, once, and waited for as any other', async () => {
+    const { api, clock, reconcile, exchanges, warnings, failedAtMs, outage } = await untold();
+    outage();
+    await clock.advance((await reconcile()) ?? Infinity);
+    const afterMs = (await reconcile()) ?? Infinity;
+    const { lastFailure, consecutiveFailures, conditions } = api.credential?.status ?? {};
+    assert.deepEqual([lastFailure?.reason, consecutiveFailures], ['AccessDenied', 1]);
+    assert.ok(Math.abs(Date.parse(lastFailure?.time ?? '') - failedAtMs) < SECOND, lastFailure?.time);
+    assert.equal(conditions?.find(({ type }) => type === 'Refreshed')?.reason, 'AccessDenied');
+    const sinceMs = clock.now() + afterMs - failedAtMs;
+    assert.ok(sinceMs >= MINUTE && sinceMs <= MINUTE + SECOND, `tried again after ${sinceMs} ms`);
+    const patches = api.log.length;
+    await reconcile();
+    assert.equal(api.log.length, patches);
+    assert.equal(warnings.filter((message) => message === 'an attempt failed').length, 1);
+    assert.equal(exchanges(), 1);
+  });
+
+  for (const [what, change] of [
+    ['another spec', EDIT],
+    ['a forced refresh', REQUEST],
+  ] as const) {
+    test(`does not hold up ${what}, and is not told of it`, async () => {
+      const { api, reconcile, exchanges, failExchanges, edit } = await untold();
+      edit(change);
+      failExchanges(undefined);
+      await reconcile();
+      assert.equal(exchanges(), 2);
+      assert.equal(api.credential?.status?.lastFailure, undefined);
+      assert.equal(api.credential?.status?.conditions?.[0]?.reason, 'Issued');
+    });
+  }
+
+  test('is not told of another spec that waits', async () => {
+    const { api, reconcile, exchanges, edit, limit } = await untold();
+    edit(EDIT);
+    limit(7 * SECOND);
+    assert.equal(await reconcile(), 7 * SECOND);
+    assert.deepEqual([api.credential?.status?.lastFailure, exchanges()], [undefined, 1]);
+    assert.match(api.credential?.status?.conditions?.[0]?.message ?? '', /its turn/);
+  });
+
+  test('does not answer a refresh that was asked for since', async () => {
+    const { api, reconcile, edit, limit } = await untold();
+    edit(REQUEST);
+    limit(7 * SECOND);
+    await reconcile();
+    assert.equal(api.credential?.status?.lastFailure?.reason, 'AccessDenied');
+    assert.equal(api.credential.status.lastHandledRefreshRequest, undefined);
+  });
+
+  test('and came with a wait holds up another spec as well', async () => {
+    const { api, reconcile, exchanges, edit } = await untold(
+      new CredentialError('STSThrottled', 'STS asks to wait.', { retryAfterSeconds: 120 }),
+    );
+    edit(EDIT);
+    await reconcile();
+    assert.equal(exchanges(), 1);
+    assert.match(
+      api.credential?.status?.conditions?.[0]?.message ?? '',
+      /as long as STS, or the API server, has asked/,
+    );
+  });
+
+  test('leaves a wait that was asked for alone where it was a refusal of ours', async () => {
+    const { api, clock, reconcile, exchanges, failExchanges, cacheServiceAccount, outage } = await untold(
+      new CredentialError('STSThrottled', 'STS asks to wait.', { retryAfterSeconds: 120 }),
+    );
+    await reconcile();
+    cacheServiceAccount(aServiceAccount(''));
+    outage();
+    await reconcile();
+    cacheServiceAccount(aServiceAccount());
+    failExchanges(undefined);
+    await clock.advance(10 * SECOND);
+    await reconcile();
+    assert.equal(exchanges(), 1);
+    assert.equal(api.pending, 0);
+  });
+});
+
+describe('a Secret that drifts while something refuses its exchange', () => {
+  const drift = (api: FakeKubeApi): void => {
+    assert.ok(api.secret !== undefined);
+    api.put({ ...api.secret, metadata: { ...api.secret.metadata, labels: {} } });
+  };
+
+  test('is repaired, and what refuses is told at once, and counted and logged once', async () => {
+    const { api, clock, reconcile, cacheServiceAccount, warnings, exchanges } = bench();
+    settled(api);
+    cacheServiceAccount(aServiceAccount(''));
+    for (let times = 1; times <= 3; times += 1) {
+      drift(api);
+      await reconcile();
+      assert.notDeepEqual(api.secret?.metadata.labels, {});
+      const { conditions, consecutiveFailures } = api.credential?.status ?? {};
+      assert.deepEqual([conditions?.[0]?.reason, consecutiveFailures], ['RefreshFailing', 1]);
+      await clock.advance(15 * SECOND);
+    }
+    assert.deepEqual([warnings, exchanges()], [['an attempt failed'], 0]);
+  });
+
+  test('has the API server asked before a missing ServiceAccount is told', async () => {
+    const { api, reconcile, cacheServiceAccount } = bench();
+    settled(api);
+    cacheServiceAccount(undefined);
+    drift(api);
+    await reconcile();
+    assert.ok(api.log.includes('get serviceaccounts'), api.log.join(', '));
+    assert.notEqual(api.credential?.status?.lastFailure?.reason, 'ServiceAccountNotFound');
   });
 });
 

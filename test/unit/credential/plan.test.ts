@@ -83,7 +83,7 @@ const PENDING = (['Ready', 'Reconciling'] as const).map((type) => ({
 }));
 
 /** What is remembered of a Retry-After. */
-const askedFor = (timeMs: number): KeyMemory => ({ retryNotBefore: { timeMs, isAskedFor: true } });
+const askedFor = (retryNotBeforeMs: number): KeyMemory => ({ retryNotBeforeMs });
 /** What is remembered of a forced exchange. */
 const forced = (lastTimeMs: number, waits = false): { memory: KeyMemory } => ({
   memory: { forced: { lastTimeMs, waits } },
@@ -268,6 +268,16 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'wait: Failure',
   ],
   [
+    'and as a failure, too, where another wait holds as well: nothing else was looked at',
+    {
+      status: aFailedStatus('SecretConflict', { timeMs: LATER }),
+      secret: cached(anOffered()),
+      memory: { conflictVersion: '150', ...askedFor(LATER + 10 * MINUTE) },
+    },
+    LATER,
+    'wait: Failure',
+  ],
+  [
     'a Secret that is handed over and immutable is refused',
     { ...NEW, secret: live({ ...anOffered(), immutable: true }) },
     LATER,
@@ -410,10 +420,10 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     'wait: RetryAfter',
   ],
   [
-    'a failure that status could not be told is waited for as one',
-    { memory: { retryNotBefore: { timeMs: DUE + 1, isAskedFor: false } } },
+    'a wait that was asked for holds beside a back-off that is over',
+    { ...failing(1, DUE - 2 * MINUTE, 'STSThrottled'), memory: askedFor(DUE + 1) },
     DUE,
-    'wait: Failure',
+    'wait: RetryAfter',
   ],
   ['a wait that was asked for ends', { memory: askedFor(DUE) }, DUE, 'issue: Due'],
   [

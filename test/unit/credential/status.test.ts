@@ -58,6 +58,10 @@ const conditionsOf = (change: Partial<StatusInput>): string =>
     .map(({ type, status, reason }) => `${type}=${status} ${reason}`)
     .join(', ');
 
+/** What status says of a spec that was not tried yet. */
+const PENDING =
+  nextStatus(input({ previous: undefined, assessment: NOTHING, outcome: IN_TURN })).status.conditions ?? [];
+
 const ENDED = { nowMs: T0 + HOUR, assessment: STALE };
 const FIRST = { previous: undefined, assessment: NOTHING };
 
@@ -189,6 +193,25 @@ const table: readonly (readonly [string, Partial<StatusInput>, string])[] = [
     'no C, another spec waits for its turn, and the Secret in the way has not been looked at',
     { ...FIRST, generation: 2, previous: aFailedStatus('SecretConflict'), outcome: IN_TURN },
     'Ready=False SecretConflict, Stalled=True SecretConflict, Refreshed=False SecretConflict',
+  ],
+  [
+    'no C, another spec waits for its turn, and the Secret that goes may still be there',
+    { ...FIRST, generation: 2, previous: aFailedStatus('SecretTerminating'), outcome: IN_TURN },
+    'Ready=False SecretTerminating, Reconciling=True SecretTerminating, Refreshed=False SecretTerminating',
+  ],
+  [
+    'no C, another spec waits for its turn, and somebody may still change the Secret',
+    { ...FIRST, generation: 2, previous: aFailedStatus('SecretContested'), outcome: IN_TURN },
+    'Ready=False SecretContested, Stalled=True SecretContested, Refreshed=False SecretContested',
+  ],
+  [
+    'C again since an edit that waited was taken back: its refresh is still failing',
+    {
+      generation: 3,
+      previous: { ...aStatus(aFailedStatus('STSUnavailable', { observedGeneration: 2 })), conditions: PENDING },
+      outcome: IN_TURN,
+    },
+    'Ready=True RefreshFailing, Refreshed=False STSUnavailable',
   ],
   [
     'expired, consent was given and the exchange waits',
@@ -360,10 +383,10 @@ test('what is waited for is told, without a time', () => {
     assert.doesNotMatch(messageOf(waitsFor), /\d/);
 });
 
-test('which containers have the credential as environment variables is told: those that were started after its issue', () => {
+test('which containers cannot have the credential as environment variables is told: those started before its issue', () => {
   const messageOf = (change: Partial<StatusInput>): string =>
     nextStatus(input({ isForEnvironment: true, ...change })).status.conditions?.[0]?.message ?? '';
-  const note = ` (as environment variables, only containers that were started after ${formatTime(T0)} have it)`;
+  const note = ` (as environment variables, no container that was started before ${formatTime(T0)} has it)`;
   const until = `Secret "orders" holds a live credential until ${formatTime(T0 + HOUR)}`;
   assert.equal(messageOf({}), `${until}${note}.`);
   assert.equal(messageOf({ isForEnvironment: false }), `${until}.`);
@@ -371,7 +394,8 @@ test('which containers have the credential as environment variables is told: tho
   for (const change of [{ outcome: failed('STSUnavailable') }, unreachable]) {
     assert.equal(messageOf(change), `${until}${note}, but replacing it fails: STSUnavailable.`);
   }
-  assert.doesNotMatch(messageOf({ suspended: true }), /environment/);
+  assert.ok(messageOf({ suspended: true }).includes(`until ${formatTime(T0 + HOUR)}${note}, and no other`));
+  assert.doesNotMatch(messageOf({ ...FIRST, outcome: failed('STSUnavailable') }), /environment/);
 });
 
 test('a transition time moves with the status only', () => {
