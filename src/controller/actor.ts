@@ -152,7 +152,7 @@ export class Actor {
     const { requestHash } = observed;
     const held = { credential, requestHash, refreshHandled: refreshRequested(observed) };
     const contest = this.#contest(job, cause);
-    memories.remember(key, observed.uid, { held, contest, retryNotBeforeMs: undefined });
+    memories.remember(key, observed.uid, { held, contest, retryNotBefore: undefined, untoldFailure: undefined });
     return await this.#write(job, held, assessment, options);
   }
 

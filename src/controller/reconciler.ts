@@ -9,7 +9,7 @@ import { CredentialError } from '../credential/errors.ts';
 import { failuresLike } from '../credential/failure-account.ts';
 import type { Observed, Settings } from '../credential/observed.ts';
 import { mayBeTaken, ownership } from '../credential/ownership.ts';
-import { plan, type Plan, refreshRequested } from '../credential/plan.ts';
+import { plan, type Plan } from '../credential/plan.ts';
 import { parseTime } from '../credential/record.ts';
 import { retryTimeMs } from '../credential/schedule.ts';
 import { type NextStatus, nextStatus, type StatusEvent } from '../credential/status.ts';
@@ -27,6 +27,7 @@ import { KeyMemories } from './memories.ts';
 import type { Caches, Observer, Sight } from './observe.ts';
 import type { SecretWriter } from './secret-writer.ts';
 import { writeStatus } from './status-writer.ts';
+import { generationOf, memoryOfUntold, MOST_UNTOLD_WAIT_MS, withUntold } from './untold.ts';
 
 /** What the reconciler tells metrics. */
 export interface ReconcilerMetrics {
@@ -58,8 +59,6 @@ const MAX_LOOKS = 4;
 const MAX_SLEEP_MS = 10 * 60_000;
 /** After a status that could not be written; where it was refused, doubling. */
 const STATUS_RETRY_MS = 5_000;
-/** While status cannot be told, no wait of ours is longer: neither for the next status, nor for the next token. */
-const MOST_UNTOLD_WAIT_MS = 60_000;
 /** After the API server denied what the cache has: it may be wrong (a proxy's 404), and then no event comes. */
 const LOOK_AGAIN_MS = 60_000;
 
@@ -249,7 +248,7 @@ export class Reconciler {
       const acted = await this.#actor.act(key, observed, decision.decided, options);
       if (acted.outcome.kind === 'settled') {
         // A write whose answer was lost: what was held for it is in the Secret.
-        this.#memories.remember(key, observed.uid, { held: undefined });
+        this.#memories.remember(key, observed.uid, { held: undefined, untoldFailure: undefined });
       }
       return acted;
     } catch (error) {
@@ -279,7 +278,8 @@ export class Reconciler {
   async #conclude(key: string, observed: Observed, done: Acted, options: CallOptions): Promise<ReconcileResult> {
     const { api, clock, log, marks, assertLeading } = this.#options;
     const nowMs = clock.now();
-    const { acted, requested } = this.#withUntold(observed, done);
+    const { outcome, requested } = withUntold(observed, done.outcome);
+    const acted: Acted = { ...done, outcome };
     assertLeading();
     try {
       const written = await writeStatus(
@@ -294,7 +294,7 @@ export class Reconciler {
             suspended: observed.resolved?.suspend ?? false,
             nowMs,
             assessment: acted.assessment,
-            outcome: acted.outcome,
+            outcome,
             secretRef: acted.secretRef,
             identity: acted.identity,
             refreshRequested: requested,
@@ -302,7 +302,7 @@ export class Reconciler {
           }),
         options,
       );
-      this.#forgetUntold(key, observed);
+      this.#memories.remember(key, observed.uid, { untoldRefusals: undefined, untoldFailure: undefined });
       if (written === undefined) {
         return { requeueAfterMs: LOOK_AGAIN_MS };
       }
@@ -314,46 +314,28 @@ export class Reconciler {
     } catch (error) {
       const failure = foreseen(error, options.signal);
       log.warn('the status could not be written', { key, reason: failure.code, detail: failure.message });
-      return this.#afterUnwrittenStatus(key, observed, done, failure);
+      return this.#afterUnwrittenStatus(key, observed, { ...done, failedAtMs: nowMs }, failure);
     }
-  }
-
-  /** What failed before is told as soon as status can be written, as long as it is of this spec and nothing was tried since. */
-  #withUntold(observed: Observed, acted: Acted): { readonly acted: Acted; readonly requested: string | undefined } {
-    const untold = observed.memory.untoldFailure;
-    if (acted.outcome.kind !== 'waiting' || untold === undefined || untold.generation !== generationOf(observed)) {
-      return { acted, requested: refreshRequested(observed) };
-    }
-    const { error, timeMs, refreshRequested: requested } = untold;
-    return { acted: { ...acted, outcome: { kind: 'failed', error, timeMs } }, requested };
-  }
-
-  /** Status was written: from now on it has the failures, and the back-off that follows from them. */
-  #forgetUntold(key: string, { uid, memory }: Observed): void {
-    const { untoldFailure: untold } = memory;
-    const isOwnWait = untold !== undefined && untold.error.retryAfterSeconds === undefined;
-    this.#memories.remember(key, uid, {
-      untoldRefusals: undefined,
-      untoldFailure: undefined,
-      ...(isOwnWait ? { retryNotBeforeMs: undefined } : {}),
-    });
   }
 
   /** A failed attempt that status cannot tell of is remembered here: its back-off holds all the same. */
   #afterUnwrittenStatus(
     key: string,
     observed: Observed,
-    { outcome, assessment, wakeAtMs }: Acted,
+    { outcome, assessment, wakeAtMs, failedAtMs }: Acted & { readonly failedAtMs: number },
     { retryAfterSeconds, disposition }: CredentialError,
   ): ReconcileResult {
     const nowMs = this.#options.clock.now();
-    const { untoldRefusals: before = 0 } = this.#memories.of(key, observed.uid);
-    const isRefusal = disposition === 'forbidden' || (outcome.kind === 'failed' && isForbidden(outcome.error));
+    const memory = this.#memories.of(key, observed.uid);
+    const { untoldRefusals: before = 0 } = memory;
+    const isRefusal =
+      disposition === 'forbidden' || (outcome.kind === 'failed' && outcome.error.disposition === 'forbidden');
     if (isRefusal) {
       this.#memories.remember(key, observed.uid, { untoldRefusals: before + 1 });
     }
     if (outcome.kind === 'failed') {
-      this.#rememberUntold(key, observed, { assessment, error: outcome.error, refusals: before });
+      const untold = { error: outcome.error, assessment, refusals: before, failedAtMs, nowMs };
+      this.#memories.remember(key, observed.uid, memoryOfUntold(observed, memory, untold));
     }
     if (retryAfterSeconds !== undefined) {
       // However long the API server wants its peace, no credential expires for the sake of a status.
@@ -362,44 +344,16 @@ export class Reconciler {
     // One that is out is asked again soon; one that refuses may do so for a moment after its start, or for days.
     const doublings = disposition === 'forbidden' ? Math.min(before, 30) : 0;
     const statusMs = Math.min(MOST_UNTOLD_WAIT_MS, STATUS_RETRY_MS * 2 ** doublings);
-    const { retryNotBeforeMs } = this.#memories.of(key, observed.uid);
-    const wishesMs = [wakeAtMs, retryNotBeforeMs].filter((timeMs) => timeMs !== undefined && timeMs > nowMs);
+    const { retryNotBefore } = this.#memories.of(key, observed.uid);
+    const wishesMs = [wakeAtMs, retryNotBefore?.timeMs].filter((timeMs) => timeMs !== undefined && timeMs > nowMs);
     return { requeueAfterMs: Math.min(statusMs, ...wishesMs.map((timeMs = Infinity) => timeMs - nowMs)) };
   }
 
-  #rememberUntold(
-    key: string,
-    observed: Observed,
-    { assessment, error, refusals }: { assessment: Assessment; error: CredentialError; refusals: number },
-  ): void {
-    const nowMs = this.#options.clock.now();
-    // One that is out is asked again soon; one that refuses is asked more and more slowly, though no status counts that.
-    const isRefused = isForbidden(error);
-    const retryMs = retryTimeMs({
-      uid: observed.uid,
-      code: error.code,
-      failures: failuresLike(error.code, observed.credential.status) + 1 + (isRefused ? refusals : 0),
-      failureTimeMs: nowMs,
-      expirationTimeMs: assessment.record?.expirationTimeMs,
-      retryAfterSeconds: error.retryAfterSeconds,
-    });
-    // Nothing would end this wait, neither news nor a status that can be written again.
-    const retryNotBeforeMs = isRefused ? Math.min(retryMs ?? Infinity, nowMs + MOST_UNTOLD_WAIT_MS) : retryMs;
-    if (retryNotBeforeMs === undefined) {
-      // A refusal of ours: it is found again at the next look.
-      return;
-    }
-    const generation = generationOf(observed);
-    const untoldFailure = { error, timeMs: nowMs, generation, refreshRequested: refreshRequested(observed) };
-    this.#memories.remember(key, observed.uid, { retryNotBeforeMs, untoldFailure });
-  }
-
-  #tell(observed: Observed, { outcome }: Acted, { status, events }: NextStatus): void {
+  #tell(observed: Observed, { outcome }: Acted, { isCounted, events }: NextStatus): void {
     const { log, metrics, record } = this.#options;
     const { namespace, uid, resolved } = observed;
     const { name } = observed.credential.metadata;
-    // A refusal that status tells of already is no news, though something else of status has changed.
-    const isCounted = status.consecutiveFailures !== observed.credential.status?.consecutiveFailures;
+    // One that status tells of already is no news, though something else of status has changed.
     if (outcome.kind === 'failed' && isCounted) {
       const { code, message, cloudCode, requestID } = outcome.error;
       log.warn('an attempt failed', { namespace, name, reason: code, detail: message, cloudCode, requestID });
@@ -443,19 +397,11 @@ export class Reconciler {
       expirationTimeMs: assessment.record?.expirationTimeMs,
       retryAfterSeconds,
     });
-    if (retryAfterSeconds !== undefined) {
-      this.#memories.remember(key, observed.uid, { retryNotBeforeMs: retryMs });
+    if (retryAfterSeconds !== undefined && retryMs !== undefined) {
+      this.#memories.remember(key, observed.uid, { retryNotBefore: { timeMs: retryMs, isAskedFor: true } });
     }
     return retryMs;
   }
-}
-
-function generationOf({ credential }: Observed): number {
-  return credential.metadata.generation ?? 0;
-}
-
-function isForbidden({ disposition }: CredentialError): boolean {
-  return disposition === 'forbidden';
 }
 
 /** A plan to carry out, or why there is none. */

@@ -43,7 +43,7 @@ export interface KeyMemory {
    */
   readonly forced?: { readonly lastTimeMs: number; readonly waits: boolean } | undefined;
   /** The wait that STS or the API server asked for, or that follows from a failure which status could not be told. */
-  readonly retryNotBeforeMs?: number | undefined;
+  readonly retryNotBefore?: { readonly timeMs: number; readonly isAskedFor: boolean } | undefined;
   /** The last failed attempt, if status could not be told of it yet: when, for which generation and forced refresh. */
   readonly untoldFailure?: UntoldFailure | undefined;
   /** How often the API server has refused a token or a status since one was last written: no status counts it. */

@@ -22,7 +22,7 @@ export type IssueCause = 'Absent' | 'Damaged' | 'Changed' | 'Expired' | 'Request
 
 /**
  * What keeps an exchange waiting that is wanted:
- * - Failure: the back-off of the last one, which stands.
+ * - Failure: the back-off of the last one, which stands; or of one that status could not be told.
  * - RetryAfter: what STS or the API server asked for, where the failure that it came with was left behind by a change.
  * - Turn: the limiter of its STS.
  * - Distance: somebody asks for it, and did so a moment ago.
@@ -284,25 +284,16 @@ function backOff(
   nowMs: number,
 ): Extract<Plan, { kind: 'wait' }> | undefined {
   const ownMs = believed(ownRetryAt(observed, assessment), nowMs);
-  const untilMs = latest(ownMs, believed(rememberedRetryAt(observed), nowMs));
+  const { retryNotBefore } = observed.memory;
+  const untilMs = latest(ownMs, believed(retryNotBefore?.timeMs, nowMs));
   if (untilMs === undefined || untilMs <= nowMs) {
     return undefined;
   }
-  const waitsFor = untilMs === ownMs ? 'Failure' : 'RetryAfter';
+  const waitsFor = untilMs !== ownMs && retryNotBefore?.isAskedFor === true ? 'RetryAfter' : 'Failure';
   return { kind: 'wait', assessment, wakeAtMs: earliest(untilMs, endOf(assessment, nowMs)), waitsFor };
 }
 
-/** What the other side asked for, or the back-off of a failure that status could not be told, which a change ends as well. */
-function rememberedRetryAt(observed: Observed): number | undefined {
-  const { untoldFailure: untold, retryNotBeforeMs } = observed.memory;
-  const isOwn = untold !== undefined && untold.error.retryAfterSeconds === undefined;
-  const isOfNow =
-    untold?.generation === (observed.credential.metadata.generation ?? 0) &&
-    untold.refreshRequested === refreshRequested(observed);
-  return isOwn && !isOfNow ? undefined : retryNotBeforeMs;
-}
-
-/** Our own back-off by status; undefined: none holds. */
+/** Our own back-off; undefined: none holds. */
 function ownRetryAt(observed: Observed, { record }: Assessment): number | undefined {
   const failure = recordedFailure(observed);
   if (failure === undefined || isNews(observed) || isOfFormerSpec(observed, failure.code)) {

@@ -25,7 +25,7 @@ import {
   withFailure,
 } from './failure-account.ts';
 import type { WaitCause } from './plan.ts';
-import { formatTime, parseTime } from './record.ts';
+import { failureTimeMs, formatTime, parseTime } from './record.ts';
 
 /** What a reconcile came to. */
 export type Outcome =
@@ -75,6 +75,8 @@ export interface StatusEvent {
 /** The new status and what to say about it. */
 export interface NextStatus {
   readonly status: WorkloadCredentialStatus;
+  /** Whether a failure was added to the account. */
+  readonly isCounted: boolean;
   readonly events: readonly StatusEvent[];
 }
 
@@ -86,7 +88,10 @@ interface Failure {
 }
 
 /** Makes the new status. */
-export function nextStatus(input: StatusInput): NextStatus {
+export function nextStatus(wished: StatusInput): NextStatus {
+  const input: StatusInput = isToldAlready(wished)
+    ? { ...wished, outcome: { kind: 'waiting', waitsFor: 'Failure' } }
+    : wished;
   const failed = failureFields(input);
   const failure = standingFailure(input, failed);
   const wanted = input.suspended ? suspendedConditions(input) : conditions(input, failure);
@@ -100,7 +105,19 @@ export function nextStatus(input: StatusInput): NextStatus {
     ...credentialFields(input),
     ...failed,
   };
-  return { status, events: events(input, status, wanted) };
+  const isCounted =
+    input.outcome.kind === 'failed' && failed.consecutiveFailures !== input.previous?.consecutiveFailures;
+  return { status, isCounted, events: events(input, status, wanted) };
+}
+
+/** A failure of before whose status was written all the same: only the answer was lost. */
+function isToldAlready({ outcome, previous }: StatusInput): boolean {
+  return (
+    outcome.kind === 'failed' &&
+    outcome.timeMs !== undefined &&
+    previous?.lastFailure?.reason === outcome.error.code &&
+    previous.lastFailure.time === formatTime(failureTimeMs(outcome.timeMs))
+  );
 }
 
 type FailureFields = FailureAccount & Pick<WorkloadCredentialStatus, 'lastHandledRefreshRequest'>;

@@ -147,7 +147,7 @@ describe('a credential that could not be written', () => {
 
   test('is not remembered for another resource of that name', async () => {
     const { memories } = bench();
-    memories.remember(KEY, UID, { retryNotBeforeMs: 1 });
+    memories.remember(KEY, UID, { retryNotBefore: { timeMs: 1, isAskedFor: true } });
     assert.deepEqual(memories.of(KEY, 'another'), {});
     memories.forget(KEY);
     assert.equal(memories.size, 0);

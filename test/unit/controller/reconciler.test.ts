@@ -287,34 +287,123 @@ describe('a failure that status could not be told', () => {
     assert.equal(exchanges(), 1);
   });
 
-  for (const [what, change] of [
-    ['another spec', EDIT],
-    ['a forced refresh', REQUEST],
-  ] as const) {
-    test(`does not hold up ${what}, and is not told of it`, async () => {
-      const { api, reconcile, exchanges, failExchanges, edit } = await untold();
-      edit(change);
-      failExchanges(undefined);
-      await reconcile();
-      assert.equal(exchanges(), 2);
-      assert.equal(api.credential?.status?.lastFailure, undefined);
-      assert.equal(api.credential?.status?.conditions?.[0]?.reason, 'Issued');
-    });
-  }
-
-  test('is not told of another spec that waits', async () => {
-    const { api, reconcile, exchanges, edit, limit } = await untold();
+  test('is not told of another spec, which waits for it all the same, and is then tried', async () => {
+    const { api, clock, reconcile, exchanges, failExchanges, edit } = await untold();
     edit(EDIT);
-    limit(7 * SECOND);
-    assert.equal(await reconcile(), 7 * SECOND);
-    assert.deepEqual([api.credential?.status?.lastFailure, exchanges()], [undefined, 1]);
-    assert.match(api.credential?.status?.conditions?.[0]?.message ?? '', /its turn/);
+    failExchanges(undefined);
+    const afterMs = (await reconcile()) ?? Infinity;
+    const { lastFailure, conditions } = api.credential?.status ?? {};
+    assert.deepEqual([lastFailure, exchanges()], [undefined, 1]);
+    assert.match(conditions?.[0]?.message ?? '', /waits, since an attempt has failed/);
+    await clock.advance(afterMs);
+    await reconcile();
+    assert.equal(exchanges(), 2);
+    assert.equal(api.credential?.status?.conditions?.[0]?.reason, 'Issued');
+  });
+
+  test('is told once, also where the status was written and only the answer was lost', async () => {
+    const made = await untold();
+    const lose = (): void => {
+      made.api.next(STATUS, 'after', () => {
+        throw kubeError(503, STATUS);
+      });
+    };
+    lose();
+    await made.clock.advance((await made.reconcile()) ?? Infinity);
+    for (let looks = 0; looks < 3; looks += 1) {
+      const afterMs = (await made.reconcile()) ?? Infinity;
+      assert.ok(made.clock.now() + afterMs - made.failedAtMs <= 2 * MINUTE, `again after ${afterMs} ms`);
+      assert.deepEqual([made.api.credential?.status?.consecutiveFailures, made.exchanges()], [1, 1]);
+      await made.clock.advance(SECOND);
+    }
+    assert.equal(made.api.pending, 0);
+  });
+
+  test('is told once, also where the first status was written and only its answer was lost', async () => {
+    const { api, clock, reconcile, failExchanges, exchanges } = bench();
+    settled(api);
+    await clock.advance(45 * MINUTE);
+    failExchanges(DENIED);
+    api.next(STATUS, 'after', () => {
+      throw kubeError(503, STATUS);
+    });
+    for (let looks = 0; looks < 3; looks += 1) {
+      await clock.advance(Math.min((await reconcile()) ?? Infinity, 10 * SECOND));
+      assert.deepEqual([api.credential?.status?.consecutiveFailures, exchanges()], [1, 1]);
+    }
+    assert.equal(api.pending, 0);
+  });
+
+  test('is not asked for again and again by edits, while status cannot be written', async () => {
+    const { api, clock, reconcile, exchanges, edit, outage } = await untold();
+    for (let generation = 2; generation <= 11; generation += 1) {
+      edit({ ...EDIT, generation, annotations: { 'workloadcredentials.io/refresh-requested': `${generation}` } });
+      outage();
+      await reconcile();
+      await clock.advance(SECOND);
+    }
+    assert.equal(exchanges(), 1);
+    assert.equal(api.pending, 0);
+  });
+
+  test('is forgotten with its wait, when a refusal of ours came after it and was put right', async () => {
+    const { reconcile, exchanges, failExchanges, cacheServiceAccount, outage } = await untold();
+    failExchanges(undefined);
+    cacheServiceAccount(aServiceAccount(''));
+    outage();
+    await reconcile();
+    cacheServiceAccount(aServiceAccount());
+    await reconcile();
+    assert.equal(exchanges(), 2);
+  });
+
+  test('is not told of a credential that was issued since', async () => {
+    const { api, clock, reconcile, reconciler, exchanges, failExchanges, edit, outage } = await untold();
+    failExchanges(undefined);
+    await clock.advance(2 * MINUTE);
+    outage();
+    await reconcile();
+    assert.equal(exchanges(), 2);
+    edit(REQUEST);
+    await reconcile();
+    edit({ annotations: { 'workloadcredentials.io/refresh-requested': 'again' } });
+    await reconcile();
+    assert.deepEqual([api.credential?.status?.lastFailure, exchanges()], [undefined, 3]);
+    await clock.advance(MINUTE);
+    await reconcile();
+    assert.equal(exchanges(), 4);
+    await clock.advance(MINUTE);
+    await reconcile();
+    assert.equal(reconciler.memorySize, 1, 'the time of the last forced exchange');
+  });
+
+  test('of a token that was refused again and again does not have it asked sooner, once status can be written', async () => {
+    const { api, clock, reconcile, exchanges, failExchanges } = bench();
+    settled(api);
+    await clock.advance(45 * MINUTE);
+    failExchanges(kubeError(403, 'create serviceaccounts/token'));
+    for (let afterMs = 0; exchanges() < 12; ) {
+      await clock.advance(afterMs);
+      if (api.pending === 0) {
+        api.next(STATUS, 'before', () => {
+          throw kubeError(403, STATUS);
+        });
+      }
+      afterMs = (await reconcile()) ?? MINUTE;
+    }
+    assert.equal(api.pending, 0);
+    const lastMs = clock.now();
+    for (let afterMs = 3 * SECOND; exchanges() === 12; afterMs = (await reconcile()) ?? MINUTE) {
+      await clock.advance(afterMs);
+    }
+    const sinceMs = clock.now() - lastMs;
+    assert.ok(sinceMs >= 40 * SECOND && sinceMs <= 2 * MINUTE, `asked again after ${sinceMs} ms`);
+    assert.equal(api.credential?.status?.lastFailure?.reason, 'TokenRequestDenied');
   });
 
   test('does not answer a refresh that was asked for since', async () => {
-    const { api, reconcile, edit, limit } = await untold();
+    const { api, reconcile, edit } = await untold();
     edit(REQUEST);
-    limit(7 * SECOND);
     await reconcile();
     assert.equal(api.credential?.status?.lastFailure?.reason, 'AccessDenied');
     assert.equal(api.credential.status.lastHandledRefreshRequest, undefined);

@@ -18,7 +18,7 @@ function bench(credential: WorkloadCredential = aCredential({ status: aStatus() 
       credential,
       (previous) => {
         computedFrom.push(previous);
-        return { status: { ...previous, ...change }, events: [] };
+        return { status: { ...previous, ...change }, isCounted: false, events: [] };
       },
       { signal: new AbortController().signal },
     );

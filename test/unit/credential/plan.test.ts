@@ -83,7 +83,7 @@ const PENDING = (['Ready', 'Reconciling'] as const).map((type) => ({
 }));
 
 /** What is remembered of a Retry-After. */
-const askedFor = (retryNotBeforeMs: number): KeyMemory => ({ retryNotBeforeMs });
+const askedFor = (timeMs: number): KeyMemory => ({ retryNotBefore: { timeMs, isAskedFor: true } });
 /** What is remembered of a forced exchange. */
 const forced = (lastTimeMs: number, waits = false): { memory: KeyMemory } => ({
   memory: { forced: { lastTimeMs, waits } },
@@ -424,6 +424,12 @@ const table: readonly (readonly [string, ObservedChange, number, string])[] = [
     { ...failing(1, DUE - 2 * MINUTE, 'STSThrottled'), memory: askedFor(DUE + 1) },
     DUE,
     'wait: RetryAfter',
+  ],
+  [
+    'a failure that status could not be told is waited for as one',
+    { memory: { retryNotBefore: { timeMs: DUE + 1, isAskedFor: false } } },
+    DUE,
+    'wait: Failure',
   ],
   ['a wait that was asked for ends', { memory: askedFor(DUE) }, DUE, 'issue: Due'],
   [

@@ -372,6 +372,26 @@ test('what a spec was refused does not come back while another one waits, howeve
   }
 });
 
+test('a failure of before is told with its own time, and not again where its status was written all the same', () => {
+  const outcome: Outcome = { kind: 'failed', error: new CredentialError('AccessDenied', 'no.'), timeMs: NOW - 1 };
+  const told = nextStatus(input({ outcome }));
+  assert.deepEqual(
+    [told.status.consecutiveFailures, told.isCounted, told.status.lastFailure?.time],
+    [1, true, formatTime(NOW)],
+  );
+  const again = nextStatus(input({ outcome, previous: told.status, nowMs: NOW + MINUTE }));
+  assert.deepEqual([again.isCounted, again.events], [false, []]);
+  assert.equal(statusDifference(told.status, again.status), undefined);
+  for (const other of [
+    { ...outcome, timeMs: NOW + SECOND },
+    { ...outcome, error: new CredentialError('TokenMismatch', 'no.') },
+    failed('AccessDenied'),
+  ]) {
+    const next = nextStatus(input({ outcome: other, previous: told.status }));
+    assert.deepEqual([next.status.consecutiveFailures, next.isCounted], [2, true]);
+  }
+});
+
 test('what is waited for is told, without a time', () => {
   const messageOf = (waitsFor: WaitCause): string =>
     nextStatus(input({ ...FIRST, outcome: waiting(waitsFor) })).status.conditions?.[0]?.message ?? '';
