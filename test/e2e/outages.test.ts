@@ -275,7 +275,7 @@ describe('an API server', { timeout: 400_000 }, () => {
       before.map((count, index) => count + (index < KEYS.length ? 1 : 0)),
     );
     // No call was left refused: a 401 is answered by one call with the token read anew.
-    const refused = operator.lines.filter(({ text }) => text.includes('401'));
+    const refused = operator.lines.filter(({ text }) => text.includes(': 401 Unauthorized'));
     assert.ok(refused.length <= 3, refused.map(({ text }) => text).join('\n'));
     tellFault(context, {
       fault: "operator's token revoked and replaced",
