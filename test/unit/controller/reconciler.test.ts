@@ -377,6 +377,19 @@ describe('a failure that status could not be told', () => {
     assert.equal(reconciler.memorySize, 1, 'the time of the last forced exchange');
   });
 
+  test('is not told of a forced refresh that waits for its distance from a successful one', async () => {
+    const { api, clock, reconcile, exchanges, failExchanges, edit, outage } = await untold();
+    failExchanges(undefined);
+    await clock.advance(2 * MINUTE);
+    edit(REQUEST);
+    outage();
+    await reconcile();
+    edit({ annotations: { 'workloadcredentials.io/refresh-requested': 'again' } });
+    await reconcile();
+    assert.deepEqual([api.credential?.status?.lastFailure, exchanges()], [undefined, 2]);
+    assert.equal(api.pending, 0);
+  });
+
   test('of a token that was refused again and again does not have it asked sooner, once status can be written', async () => {
     const { api, clock, reconcile, exchanges, failExchanges } = bench();
     settled(api);
