@@ -22,6 +22,7 @@ export interface Untold {
   readonly nowMs: number;
 }
 
+/** metadata.generation, which an API server always sets. */
 export function generationOf({ credential }: Observed): number {
   return credential.metadata.generation ?? 0;
 }

@@ -111,11 +111,10 @@ async function getFrom(url: string, path: string): Promise<{ status: number; bod
   return { status: answer.status, body: await answer.text() };
 }
 
-function lastLines(lines: readonly LogLine[]): string {
-  return lines
-    .slice(-20)
-    .map(({ text }) => text)
-    .join('\n');
+/** How it has ended, and the last that it printed. */
+export function describeEnd({ code, signal }: Exit, lines: readonly LogLine[]): string {
+  const last = lines.slice(-20).map(({ text }) => text);
+  return `the operator has ended (${code ?? signal}):\n${last.join('\n')}`;
 }
 
 /** Starts the operator. It runs at once: wait for a log line or for readiness. @throws Error when it was not built. */
@@ -143,7 +142,7 @@ export async function startOperator(options: OperatorOptions): Promise<OperatorP
   });
   const whileRunning = (what: string): void => {
     if (exit !== undefined) {
-      throw new AbortedWait(`${what}: the operator has ended (${exit.code ?? exit.signal}):\n${lastLines(lines)}`);
+      throw new AbortedWait(`${what}: ${describeEnd(exit, lines)}`);
     }
   };
   return {

@@ -5,7 +5,7 @@
 // One that ends before it works is tried again, as a kubelet would, since what it needs may only just be being made.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubernetesBed } from '../beds/kubernetes.ts';
-import { startOperator } from '../beds/operator.ts';
+import { describeEnd, startOperator } from '../beds/operator.ts';
 import type { OperatorOptions, OperatorProcess } from '../beds/operator.ts';
 import type { Exit } from '../beds/processes.ts';
 import { AbortedWait, waitFor } from '../beds/wait.ts';
@@ -180,8 +180,7 @@ export class DeploymentRunner {
 function assertLostLease({ lines }: OperatorProcess, exit: Exit): void {
   const said = lines.some(({ fields }) => fields?.['message'] === LOST_LEASE_MESSAGE);
   if (exit.code === LOST_LEASE_CODE && said) return;
-  const last = lines.slice(-20).map(({ text }) => text);
-  throw new AbortedWait(`the operator has ended (${exit.code ?? exit.signal}):\n${last.join('\n')}`);
+  throw new AbortedWait(describeEnd(exit, lines));
 }
 
 function keyOf(wanted: Wanted | undefined): string {
